@@ -1,0 +1,1 @@
+"""What the data is: stains, compartments, label tables, images, stores."""
