@@ -1,0 +1,1 @@
+"""What to learn from: class imbalance, over-sampling, splits."""
