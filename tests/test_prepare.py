@@ -358,6 +358,10 @@ def test_a_change_behind_a_link_is_noticed(images: Path, tmp_path: Path) -> None
     cv2.imwrite(str(target), np.zeros((16, 16), np.uint8))
     with pytest.raises(StoreError, match="made from other files"):
         prepare(images, tmp_path / "store", reading=READING)
+    target.unlink()
+    rejected = prepare(images, tmp_path / "without", reading=READING).rejected
+    assert rejected["file"].tolist() == ["f00_blue.png"]
+    assert rejected["reason"][0].startswith("f00_blue.png: cannot be read (No such file or directory)")
 
 
 # real fields
@@ -398,3 +402,20 @@ def test_real_green_images_are_a_store_of_one_stain(real_data: Path, tmp_path: P
     assert (len(prepared.store), len(prepared.rejected)) == (20, 0)
     assert prepared.store.images(range(20)).shape == (20, 1, 128, 128)
     assert prepared.store.targets.any(axis=1).all()
+
+
+def test_a_copied_source_gives_the_same_bytes(images: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(images, tmp_path / "copy" / images.name, copy_function=shutil.copyfile)
+    first, second = tmp_path / "first", tmp_path / "second"
+    prepare(images, first, reading=READING)
+    prepare(copied, second, reading=READING)
+    assert contents(first) == contents(second)
+
+
+def test_a_file_changed_since_the_store_was_made_is_noticed(images: Path, tmp_path: Path) -> None:
+    prepare(images, tmp_path / "store", reading=READING)
+    changed = min(images.iterdir())
+    made = (tmp_path / "store" / "store.json").stat().st_mtime_ns
+    os.utime(changed, ns=(made + 1, made + 1))
+    with pytest.raises(StoreError, match="made from other files"):
+        prepare(images, tmp_path / "store", reading=READING)

@@ -16,7 +16,8 @@ _TIFF_STARTS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")  # the + is BigT
 _JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # frame headers; the three are tables
 _JPEG_BEARS_PIXELS = frozenset(range(0xC0, 0xE1)) | {0xEE}  # tables, frames, scans, JFIF, Adobe's colour transform
 _JPEG_SCAN = 0xDA
-_REDUCED = 1  # bit of TIFF's NewSubfileType: a thumbnail of another image
+_SUBFILE, _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES = 254, 256, 257, 258, 262, 277  # tags of TIFF
+_REDUCED = 1  # bit of the subfile type: a thumbnail of another image
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Container:
         width: Width in px, at least 1.
         height: Height in px, at least 1.
         images: Images in the file, thumbnails not counted.
+        stains: Gray samples a pixel has: more than 1 where several stains lie in one image. A colour image has 1.
         content: The file without what bears no pixels (text, colour profiles, thumbnails): decoders warn of those,
             and hostile ones hide there.
     """
@@ -36,6 +38,7 @@ class Container:
     width: int
     height: int
     images: int
+    stains: int
     content: bytes
 
 
@@ -74,7 +77,7 @@ def _walk_png(content: bytes) -> Container:
         raise ValueError("its first chunk is not IHDR")
     width, height = struct.unpack_from(">II", chunks[0][1], 8)
     critical = [chunk for kind, chunk in chunks if kind[:1].isupper()]
-    return Container("PNG", width, height, 1, b"".join([_PNG_START, *critical]))
+    return Container("PNG", width, height, 1, 1, b"".join([_PNG_START, *critical]))
 
 
 def _png_chunks(content: memoryview) -> Iterator[tuple[bytes, memoryview]]:
@@ -107,7 +110,7 @@ def _walk_jpeg(content: bytes) -> Container:
         place += 2 + length
     if content.find(b"\xff\xd9", place) < 0:
         raise ValueError("it has no end mark")
-    return Container("JPEG", size[1], size[0], 1, b"".join([*kept, content[place:]]))
+    return Container("JPEG", size[1], size[0], 1, 1, b"".join([*kept, content[place:]]))
 
 
 @dataclass(frozen=True)
@@ -129,8 +132,12 @@ def _walk_tiff(content: bytes) -> Container:
     """Follow the chain of directories."""
     pages = list(_tiff_pages(content))
     first = pages[0] if pages else {}
-    images = sum(not page.get(254, 0) & _REDUCED for page in pages)
-    return Container("TIFF", first.get(256, 0), first.get(257, 0), images, content)
+    images = sum(not page.get(_SUBFILE, 0) & _REDUCED for page in pages)
+    gray = first.get(_PHOTOMETRIC, 1) <= 1
+    if first.get(_PHOTOMETRIC) == 0 and first.get(_BITS, 1) > 8:
+        raise ValueError("it stores white as 0 in more than 8 bits, which decoders mistake")
+    stains = first.get(_SAMPLES, 1) if gray else 1
+    return Container("TIFF", first.get(_WIDTH, 0), first.get(_HEIGHT, 0), images, stains, content)
 
 
 def _tiff_pages(content: bytes) -> Iterator[dict[int, int]]:
@@ -147,7 +154,10 @@ def _tiff_pages(content: bytes) -> Iterator[dict[int, int]]:
         place += struct.calcsize(order + layout.count)
         starts = range(place, place + entries * layout.entry, layout.entry)
         (after,) = struct.unpack_from(order + layout.place, content, starts.stop)
-        yield dict(_tiff_tag(content, start, order=order, layout=layout) for start in starts)
+        page = dict(_tiff_tag(content, start, order=order, layout=layout) for start in starts)
+        if len(page) < entries:
+            raise ValueError("a tag comes twice in a directory")
+        yield page
         place = after
 
 

@@ -194,13 +194,14 @@ def read_plane(file: Path, stain: Stain, *, max_pixels: int = MAX_PIXELS) -> Pla
 
 
 def _content_of(file: Path, name: str, max_pixels: int) -> bytes:
-    if file.is_dir():
-        raise ImageError(f"{name}: a directory, expected an image file. Move it away.")
     try:
-        size = file.stat().st_size
-        if size > 8 * max_pixels + 2**20:  # four 16-bit planes, not compressed, and some text
-            raise ImageError(f"{name}: {size} bytes, too large for {max_pixels} px. Cut it, or raise --max-pixels.")
-        content = file.read_bytes()
+        with file.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if size > 8 * max_pixels + 2**20:  # four 16-bit planes, not compressed, and some text
+                raise ImageError(f"{name}: {size} bytes, too large for {max_pixels} px. Cut it, or raise --max-pixels.")
+            content = stream.read()
+    except IsADirectoryError as error:
+        raise ImageError(f"{name}: a directory, expected an image file. Move it away.") from error
     except OSError as error:
         raise ImageError(f"{name}: cannot be read ({error.strerror}). Check the file and its rights.") from error
     if not content:
@@ -219,6 +220,8 @@ def _open(content: bytes, name: str, max_pixels: int) -> Container:
         raise ImageError(f"{name}: {size}, more than the limit of {max_pixels} px. Cut it, or raise --max-pixels.")
     if container.images > 1:
         raise ImageError(f"{name}: a stack of {container.images} images, expected one stain. Save one file a stain.")
+    if container.stains > 1:
+        raise ImageError(f"{name}: {container.stains} stains in one image, expected one. Save one file a stain.")
     return container
 
 
@@ -232,8 +235,6 @@ def _decode(container: Container, name: str) -> NDArray[Any]:
         raise ImageError(f"{name}: damaged, it has not the size its header says. Export or download it again.")
     if pixels.dtype not in (np.dtype(np.uint8), np.dtype(np.uint16)):
         raise ImageError(f"{name}: pixels are {pixels.dtype}, expected 8- or 16-bit whole numbers. Convert the image.")
-    if pixels.ndim > 2 and pixels.shape[2] > 4:
-        raise ImageError(f"{name}: {pixels.shape[2]} planes, expected one stain. Save one file a stain.")
     return pixels
 
 

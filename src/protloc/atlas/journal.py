@@ -60,7 +60,7 @@ class Journal:
         self.folder = folder
         self._image_shape = image_shape
         self._image_bytes = int(np.prod(image_shape))
-        self._rows_a_shard = max(1, (SHARD_BYTES - 128) // self._image_bytes)
+        self._rows_a_shard = max(1, (SHARD_BYTES - len(self._header(0))) // self._image_bytes)
         self._file = folder / JOURNAL
         if not self._file.is_file() or next(self._lines(), None) != {"plan": plan}:
             self._start(plan)

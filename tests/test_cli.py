@@ -1,0 +1,167 @@
+"""The command line: one story from images to answers, then what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from protloc.cli import main
+from protloc.errors import ProtlocError
+
+COMMANDS = ("simulate", "prepare", "explore", "split", "train", "evaluate", "baselines", "predict", "demo")
+
+
+def run(*arguments: object) -> int:
+    """Run a command as the shell would, and return its exit code."""
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, tiny_world) -> Path:
+    """Return a folder in which the story was told: store, run, answers."""
+    folder = tmp_path_factory.mktemp("story")
+    store, here = folder / "store", folder / "run"
+    images, labels, classes = tiny_world.images, tiny_world.labels, tiny_world.classes
+    assert run("prepare", images, store, "--labels", labels, "--vocabulary", classes, "--side", 32) == 0
+    assert run("explore", store, "--out", folder / "explore") == 0
+    assert run("split", store) == 0
+    quick = ("--epochs", 12, "--set", "batch_size=8", "--set", "dropout=0.0")
+    assert run("train", store, "--recipe", "baseline-cnn", "--out", here, *quick) == 0
+    assert run("evaluate", here) == 0
+    return folder
+
+
+def test_the_story_leaves_the_promised_files(trained):
+    promised = [
+        "store/store.json", "store/fields.parquet", "store/images-00000.npy", "store/rejected.csv",
+        "store/splits/default.parquet", "explore/index.html", "run/settings.toml", "run/bundle/model.safetensors",
+        "run/bundle/model.json", "run/log.csv", "run/predictions/validation.parquet", "run/predictions/test.parquet",
+        "run/evaluation.json", "run/report.html",
+    ]  # fmt: skip
+    assert [name for name in promised if not (trained / name).is_file()] == []
+    assert list(trained.rglob("*.partial")) == []
+
+
+def test_the_story_is_learnt(trained):
+    test = json.loads((trained / "run" / "evaluation.json").read_text())["parts"]["test"]
+    assert test["macro_f1"]["value"] > max(floor["macro_f1"]["value"] for floor in test["floors"]) + 0.1
+    assert set(test) >= {"loss", "macro_f1", "samples_f1", "micro_f1", "mean_average_precision", "per_class"}
+    assert test["loss"] == {"value": test["loss"]["value"], "low": None, "high": None}
+
+
+def test_predict_answers_in_the_order_of_the_input(trained, tiny_world, tmp_path, capsys):
+    out = tmp_path / "answers.csv"
+    assert run("predict", trained / "run" / "bundle", tiny_world.images, "--out", out) == 0
+    assert "84 fields, 0 of them rejected" in capsys.readouterr().out
+    answers = pd.read_csv(out)
+    assert list(answers.columns) == ["id", *tiny_world.vocabulary.names, "answer"]
+    assert tuple(answers["id"]) == tiny_world.store.ids
+
+
+def test_predict_takes_a_run_for_its_bundle(trained, tiny_world, tmp_path):
+    by_bundle, by_run = tmp_path / "bundle.csv", tmp_path / "run.csv"
+    assert run("predict", trained / "run" / "bundle", tiny_world.images, "--out", by_bundle) == 0
+    assert run("predict", trained / "run", tiny_world.images, "--out", by_run) == 0
+    assert by_bundle.read_bytes() == by_run.read_bytes()
+
+
+def test_a_submission_is_written_in_kaggles_form(trained, tiny_world, tmp_path):
+    out = tmp_path / "submission.csv"
+    assert run("predict", trained / "run", tiny_world.images, "--out", out, "--format", "kaggle") == 0
+    submission = pd.read_csv(out, keep_default_na=False)
+    assert list(submission.columns) == ["Id", "Predicted"]
+    assert {word for cell in submission["Predicted"] for word in cell.split()} <= {"0", "1", "2"}
+
+
+def test_one_stain_alone_goes_the_same_way(tiny_world, tmp_path):
+    store, here, out = tmp_path / "store", tmp_path / "run", tmp_path / "answers.parquet"
+    images, labels, classes = tiny_world.images, tiny_world.labels, tiny_world.classes
+    same = ("--stains", "green")
+    assert run("prepare", images, store, "--labels", labels, "--vocabulary", classes, "--side", 32, *same) == 0
+    assert run("train", store, "--recipe", "baseline-cnn", "--out", here, "--epochs", 1) == 0
+    assert run("evaluate", here) == 0
+    assert run("predict", here, images, "--out", out, *same) == 0
+    assert len(pd.read_parquet(out)) == 84
+
+
+def test_a_label_table_is_explored_and_split_without_images(tiny_world, tmp_path, capsys):
+    table, classes = tiny_world.labels, tiny_world.classes
+    assert run("explore", table, "--out", tmp_path / "explore", "--vocabulary", classes) == 0
+    assert run("split", table, "--out", tmp_path / "split.parquet", "--vocabulary", classes) == 0
+    assert "No class is further than" in capsys.readouterr().out
+    assert list(pd.read_parquet(tmp_path / "split.parquet").columns) == ["id", "part"]
+
+
+def test_prepare_says_what_it_rejected_and_why(tiny_world, tmp_path, capsys):
+    images = shutil.copytree(tiny_world.images, tmp_path / "images")
+    (images / "f003_blue.png").unlink()
+    assert run("prepare", images, tmp_path / "store", "--side", 32) == 0
+    told = capsys.readouterr().out
+    assert "83 fields" in told
+    assert "1 rejected" in told
+    assert "f003: no blue image" in told
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command, capsys):
+    assert run(command, "--help") == 0
+    assert f"protloc {command} " in capsys.readouterr().out.partition("Example")[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("prepare", "nowhere", "store"), "nowhere: not a folder; expected one with images"),
+        (("train", "nowhere", "--recipe", "standard", "--out", "run"), "nowhere: not a store"),
+        (("evaluate", "nowhere"), "nowhere: not a run"),
+        (("explore", "nowhere.csv"), "nowhere.csv: cannot be read"),
+        (("split", "nowhere.csv"), "nowhere.csv: cannot be read"),
+        (("predict", "nowhere", "images", "--out", "x.csv"), "nowhere/model.json: cannot be read"),
+        (("prepare", "images", "store", "--stains", "green,green"), "the name 'green' comes twice"),
+        (("prepare", "images", "store", "--side", "1"), "--side: 1 px, expected 8 to 4096"),
+    ],
+)
+def test_a_mistake_is_told_in_one_paragraph(arguments, told, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(*arguments) == 2
+    complaint = capsys.readouterr().err
+    assert told in complaint
+    assert complaint.startswith("error: ")
+    assert complaint.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_setting_that_cannot_be_leaves_no_run(tiny_world, tmp_path, capsys):
+    here = tmp_path / "run"
+    base = ("train", tiny_world.store.folder, "--recipe", "baseline-cnn", "--out", here)
+    assert run(*base, "--set", "learnig_rate=1") == 2
+    assert "Did you mean learning_rate?" in capsys.readouterr().err
+    assert run(*base, "--set", "backbone=resnet5000") == 2
+    assert "resnet5000" in capsys.readouterr().err
+    assert run(*base, "--split", "elsewhere") == 2
+    assert "no such split" in capsys.readouterr().err
+    assert not here.exists()
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    with pytest.raises(ProtlocError, match="not a run"):
+        main(["evaluate", str(tmp_path), "--debug"])
+
+
+def test_an_unknown_option_ends_with_exit_code_2(capsys):
+    assert run("prepare", "a", "b", "--sides", 3) == 2
+    assert "--sides" in capsys.readouterr().err
+
+
+def test_the_installed_command_runs():
+    command = Path(sys.executable).with_name("protloc")
+    shown = subprocess.run([command, "version"], capture_output=True, text=True, check=True)  # noqa: S603
+    assert shown.stdout.startswith("protloc ")
