@@ -1,0 +1,92 @@
+"""Tells where in the cell a protein is, from fluorescence images.
+
+Every command is a function here, and returns a named, frozen result::
+
+    import protloc
+
+    store = protloc.prepare("train", "store", labels="train.csv").store
+    run = protloc.train(store, recipe="standard", run="runs/standard")
+    print(protloc.evaluate(run.run).summary)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from protloc.apply.predict import predict, write_predictions
+    from protloc.atlas.prepare import prepare
+    from protloc.atlas.reading import Reading
+    from protloc.atlas.simulate import simulate
+    from protloc.atlas.stains import parse_stains
+    from protloc.atlas.store import Store
+    from protloc.atlas.table import LabelTable, read_labels
+    from protloc.atlas.vocabulary import Vocabulary, load_vocabulary
+    from protloc.errors import ProtlocError
+    from protloc.learn.bundle import Bundle
+    from protloc.verbs.baselines import baselines
+    from protloc.verbs.demo import demo
+    from protloc.verbs.evaluate import evaluate
+    from protloc.verbs.explore import explore
+    from protloc.verbs.source import open_source
+    from protloc.verbs.split import split_source as split
+    from protloc.verbs.train import train_recipe as train
+
+# name here -> module, name there; imported when first used, so that `import protloc` costs nothing
+_PLACES = {
+    "Bundle": ("learn.bundle", "Bundle"),
+    "LabelTable": ("atlas.table", "LabelTable"),
+    "ProtlocError": ("errors", "ProtlocError"),
+    "Reading": ("atlas.reading", "Reading"),
+    "Store": ("atlas.store", "Store"),
+    "Vocabulary": ("atlas.vocabulary", "Vocabulary"),
+    "baselines": ("verbs.baselines", "baselines"),
+    "demo": ("verbs.demo", "demo"),
+    "evaluate": ("verbs.evaluate", "evaluate"),
+    "explore": ("verbs.explore", "explore"),
+    "load_vocabulary": ("atlas.vocabulary", "load_vocabulary"),
+    "open_source": ("verbs.source", "open_source"),
+    "parse_stains": ("atlas.stains", "parse_stains"),
+    "predict": ("apply.predict", "predict"),
+    "prepare": ("atlas.prepare", "prepare"),
+    "read_labels": ("atlas.table", "read_labels"),
+    "simulate": ("atlas.simulate", "simulate"),
+    "split": ("verbs.split", "split_source"),
+    "train": ("verbs.train", "train_recipe"),
+    "write_predictions": ("apply.predict", "write_predictions"),
+}
+
+__all__ = [
+    "Bundle",
+    "LabelTable",
+    "ProtlocError",
+    "Reading",
+    "Store",
+    "Vocabulary",
+    "baselines",
+    "demo",
+    "evaluate",
+    "explore",
+    "load_vocabulary",
+    "open_source",
+    "parse_stains",
+    "predict",
+    "prepare",
+    "read_labels",
+    "simulate",
+    "split",
+    "train",
+    "write_predictions",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever lies there
+    if name not in _PLACES:
+        raise AttributeError(f"module 'protloc' has no attribute {name!r}")
+    module, there = _PLACES[name]
+    return getattr(import_module(f"protloc.{module}"), there)
+
+
+def __dir__() -> list[str]:
+    return sorted(_PLACES)

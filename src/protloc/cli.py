@@ -1,0 +1,317 @@
+"""The command line: every command is one library call."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from protloc import console
+from protloc.errors import ProtlocError
+
+if TYPE_CHECKING:
+    from protloc.atlas.stains import Stain
+
+# What a command needs is imported when it runs: torch alone takes seconds, and --help shall not.
+# ruff: noqa: UP045 - and typer reads Optional[...] at run time
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Tells where in the cell a protein is, from fluorescence images, and says how sure it is. "
+    "Every command takes --debug, which shows the traceback of an error.",
+)
+
+StainsOption = Annotated[
+    Optional[str],
+    typer.Option(
+        "--stains", help="NAME or NAME=SUFFIX, commas between, as in green,blue=_ch00. All four of HPA if not said."
+    ),
+]
+VocabularyOption = Annotated[
+    str, typer.Option("--vocabulary", help="kaggle2018, or a .csv or .toml file of your classes.")
+]
+JobsOption = Annotated[
+    Optional[int], typer.Option("--jobs", min=1, help="How many at a time. All processors if not said.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Another seed gives another draw.")]
+SetOption = Annotated[
+    Optional[list[str]], typer.Option("--set", help="A setting other than the recipe's, NAME=VALUE; repeat it.")
+]
+SplitOption = Annotated[
+    str, typer.Option("--split", help="Which split; the one named default is made where it is missing.")
+]
+TileOption = Annotated[
+    Optional[int], typer.Option("--tile", help="Cut fields into tiles of this many source px a side.")
+]
+BitDepthOption = Annotated[
+    Optional[int], typer.Option("--bit-depth", help="Bits of 16-bit files. Told from each field if not said.")
+]
+MaxPixelsOption = Annotated[
+    Optional[int], typer.Option("--max-pixels", help="Reject images with more pixels; 8192 x 8192 if not said.")
+]
+
+
+class Format(StrEnum):
+    """How predictions are written."""
+
+    table = "table"
+    kaggle = "kaggle"
+
+
+class Kept(StrEnum):
+    """What a split never parts."""
+
+    fields = "fields"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; a user's mistake is told in one paragraph and ends with exit code 2."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    try:
+        app(args=[argument for argument in given if argument != "--debug"], prog_name="protloc")
+    except (ProtlocError, OSError) as error:
+        if debug:
+            raise
+        console.complain(str(error))
+        sys.exit(2)
+
+
+def _parse_stains(words: str | None) -> tuple[Stain, ...]:
+    from protloc.atlas.stains import HPA_STAINS, parse_stains
+
+    return HPA_STAINS if words is None else parse_stains(words.split(","))
+
+
+@app.command()
+def simulate(
+    dest: Annotated[Path, typer.Argument(help="Folder to make.")],
+    fields: Annotated[int, typer.Option("--fields", help="How many fields.")],
+    side: Annotated[int, typer.Option("--side", help="Height and width in px.")] = 512,
+    seed: SeedOption = 0,
+    balanced: Annotated[
+        bool, typer.Option("--balanced", help="Draw rare compartments as often as common ones.")
+    ] = False,
+    masks: Annotated[bool, typer.Option("--masks", help="Write the true pixels of every compartment too.")] = False,
+    jobs: JobsOption = None,
+) -> None:
+    """Simulate an atlas in Kaggle's layout, with truth.
+
+    Example: `protloc simulate atlas --fields 1500 --side 256`
+    """
+    from protloc.atlas.simulate import simulate as run
+
+    with console.bar("simulating") as progress:
+        made = run(
+            dest, fields=fields, side=side, seed=seed, balanced=balanced, masks=masks, jobs=jobs, progress=progress
+        )
+    console.say(f"{made.fields} simulated fields in {dest / 'train'}, labels in {dest / 'train.csv'}")
+
+
+@app.command()
+def prepare(
+    source: Annotated[Path, typer.Argument(help="Folder of images named ID_STAIN.png (.tif, .jpg).")],
+    store: Annotated[Path, typer.Argument(help="Store to make.")],
+    labels: Annotated[
+        Optional[Path], typer.Option("--labels", help="Label table (Id,Target). Unlabelled if not said.")
+    ] = None,
+    side: Annotated[int, typer.Option("--side", help="Height and width of the stored images in px.")] = 128,
+    stains: StainsOption = None,
+    vocabulary: VocabularyOption = "kaggle2018",
+    tile: TileOption = None,
+    bit_depth: BitDepthOption = None,
+    max_pixels: MaxPixelsOption = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Make a rejected field an error.")] = False,
+    jobs: JobsOption = None,
+) -> None:
+    """Pack a folder of images into a store. Interrupted, the same command goes on.
+
+    Example: `protloc prepare train store --labels train.csv --side 128`
+    """
+    from protloc.atlas.images import MAX_PIXELS
+    from protloc.atlas.prepare import prepare as run
+    from protloc.atlas.reading import Reading
+    from protloc.atlas.vocabulary import load_vocabulary
+
+    reading = Reading(_parse_stains(stains), side, tile, bit_depth, max_pixels or MAX_PIXELS)
+    with console.bar("preparing") as progress:
+        made = run(
+            source, store, labels=labels, vocabulary=load_vocabulary(vocabulary), reading=reading,
+            strict=strict, jobs=jobs, progress=progress,
+        )  # fmt: skip
+    console.say(made.summary)
+
+
+@app.command()
+def explore(
+    source: Annotated[Path, typer.Argument(help="A store, or a label table.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the page and the figures.")] = Path("explore"),
+    vocabulary: VocabularyOption = "kaggle2018",
+) -> None:
+    """Show class imbalance, co-occurrence and intensities as a page and PNGs.
+
+    Example: `protloc explore store --out explore`
+    """
+    from protloc.atlas.vocabulary import load_vocabulary
+    from protloc.verbs.explore import explore as run
+    from protloc.verbs.source import open_source
+
+    made = run(open_source(source, vocabulary=load_vocabulary(vocabulary)), out=out, name=source.name)
+    console.say(made.summary)
+
+
+@app.command()
+def split(
+    source: Annotated[Path, typer.Argument(help="A store, or a label table.")],
+    fractions: Annotated[tuple[float, float, float], typer.Option("--fractions", help="Shares of the parts.")] = (
+        0.70,
+        0.15,
+        0.15,
+    ),
+    by: Annotated[Kept, typer.Option("--by", help="What is kept together: the tiles of a field.")] = Kept.fields,
+    name: Annotated[str, typer.Option("--name", help="Name of a store's split.")] = "default",
+    out: Annotated[Optional[Path], typer.Option("--out", help="File for a label table's split, .parquet.")] = None,
+    seed: SeedOption = 0,
+    vocabulary: VocabularyOption = "kaggle2018",
+) -> None:
+    """Split into train, validation and test, every class in its share.
+
+    Example: `protloc split store --fractions 0.7 0.15 0.15`
+    """
+    from protloc.atlas.vocabulary import load_vocabulary
+    from protloc.verbs.source import open_source
+    from protloc.verbs.split import split_source
+
+    del by  # fields are the one choice yet
+    opened = open_source(source, vocabulary=load_vocabulary(vocabulary))
+    made = split_source(opened, name=name, out=out, fractions=fractions, seed=seed)
+    console.say(made.summary)
+
+
+@app.command()
+def train(
+    store: Annotated[Path, typer.Argument(help="A labelled store.")],
+    recipe: Annotated[str, typer.Option("--recipe", help="Name of a recipe, or a .toml file of settings.")],
+    out: Annotated[Path, typer.Option("--out", help="Run to write.")],
+    split: SplitOption = "default",
+    epochs: Annotated[Optional[int], typer.Option("--epochs", help="The most epochs, other than the recipe's.")] = None,
+    set_: SetOption = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+) -> None:
+    """Train a recipe on a split of a store.
+
+    Recipes: baseline-cnn, baseline-resnet50, baseline-resnet50-augmented, baseline-resnet152-augmented, standard.
+
+    Example: `protloc train store --recipe standard --out runs/standard --set learning_rate=1e-3`
+    """
+    from protloc.atlas.store import Store
+    from protloc.verbs.train import train_recipe
+
+    overrides = [*(set_ or []), *([f"epochs={epochs}"] if epochs is not None else [])]
+    made = train_recipe(
+        Store.open(store), recipe=recipe, run=out, split_name=split, overrides=overrides, resume=resume,
+        say=console.say, show_progress=sys.stderr.isatty(),
+    )  # fmt: skip
+    console.say(made.summary)
+
+
+@app.command()
+def evaluate(run: Annotated[Path, typer.Argument(help="A trained run.")]) -> None:
+    """Judge a run on its validation and test part: evaluation.json, report.html.
+
+    Example: `protloc evaluate runs/standard`
+    """
+    from protloc.verbs.evaluate import evaluate as judge
+
+    with console.bar("evaluating") as progress:
+        made = judge(run, progress=progress)
+    console.say(made.summary)
+
+
+@app.command()
+def baselines(
+    store: Annotated[Path, typer.Argument(help="A labelled store.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the table and the runs.")],
+    split: SplitOption = "default",
+    epochs: Annotated[Optional[int], typer.Option("--epochs", help="The most epochs of every recipe.")] = None,
+    set_: SetOption = None,
+) -> None:
+    """Train and judge the five recipes on one split. Interrupted, the same command goes on.
+
+    Example: `protloc baselines store --out baselines`
+    """
+    from protloc.atlas.store import Store
+    from protloc.verbs.baselines import baselines as run
+
+    overrides = [*(set_ or []), *([f"epochs={epochs}"] if epochs is not None else [])]
+    made = run(
+        Store.open(store), out=out, split_name=split, overrides=overrides, say=console.say,
+        show_progress=sys.stderr.isatty(),
+    )  # fmt: skip
+    console.say(made.summary)
+
+
+@app.command()
+def predict(
+    bundle: Annotated[Path, typer.Argument(help="A bundle, or a run that has one.")],
+    source: Annotated[Path, typer.Argument(help="Folder of images.")],
+    out: Annotated[Path, typer.Option("--out", help="Table to write, .csv or .parquet.")],
+    format_: Annotated[
+        Format, typer.Option("--format", help="Probabilities and answer, or Kaggle's Id,Predicted.")
+    ] = Format.table,
+    stains: StainsOption = None,
+    tile: TileOption = None,
+    bit_depth: BitDepthOption = None,
+    max_pixels: MaxPixelsOption = None,
+    jobs: JobsOption = None,
+) -> None:
+    """Answer for every field of a folder.
+
+    Example: `protloc predict runs/standard/bundle images --out answers.csv`
+    """
+    from protloc.apply.predict import predict as run
+    from protloc.apply.predict import write_predictions
+    from protloc.atlas.images import MAX_PIXELS
+    from protloc.atlas.reading import Reading
+    from protloc.learn.bundle import Bundle
+
+    model = Bundle.load(bundle / "bundle" if (bundle / "bundle").is_dir() else bundle)
+    reading = Reading(model.stains, model.side, tile, bit_depth, max_pixels or MAX_PIXELS)
+    with console.bar("predicting") as progress:
+        made = run(
+            model, source, stains=None if stains is None else _parse_stains(stains), reading=reading,
+            jobs=jobs, progress=progress,
+        )  # fmt: skip
+    write_predictions(made, out, style=format_.value)
+    console.say(made.summary(out))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder for everything it makes.")] = Path("demo"),
+    fields: Annotated[int, typer.Option("--fields", help="How many fields to simulate.")] = 800,
+    seed: SeedOption = 0,
+) -> None:
+    """Simulate, prepare, split, train and evaluate: all of it in minutes, without a download.
+
+    Example: `protloc demo --out demo`
+    """
+    from protloc.verbs.demo import demo as run
+
+    made = run(out, fields=fields, seed=seed, say=console.say, show_progress=sys.stderr.isatty())
+    console.say(made.summary)
+
+
+@app.command()
+def version() -> None:
+    """Show the version."""
+    from importlib.metadata import version as version_of
+
+    console.say(f"protloc {version_of('protloc')}")

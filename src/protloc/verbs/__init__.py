@@ -1,0 +1,1 @@
+"""Commands that walk through several rooms."""

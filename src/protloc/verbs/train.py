@@ -1,0 +1,53 @@
+"""Training a recipe on a split of a store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from protloc.atlas.store import Store
+from protloc.learn.recipes import load_recipe
+from protloc.learn.train import TrainResult, train
+from protloc.verbs.split import read_split
+
+
+def train_recipe(
+    store: Store,
+    *,
+    recipe: str | Path,
+    run: Path,
+    split_name: str = "default",
+    overrides: Sequence[str] = (),
+    resume: bool = False,
+    say: Callable[[str], None] | None = None,
+    show_progress: bool = False,
+) -> TrainResult:
+    """Train a recipe on a store and write the run.
+
+    Args:
+        store: A labelled store.
+        recipe: Name of a recipe, or a TOML file of settings.
+        run: Folder to write.
+        split_name: Split of the store; ``default`` is made where it is missing.
+        overrides: Settings other than the recipe's, ``name=value`` each.
+        resume: Go on with an interrupted run.
+        say: Takes a line of text for each epoch.
+        show_progress: Draw a bar.
+
+    Raises:
+        SettingsError: if the recipe or an override is wrong.
+        SplitError: if there is no such split.
+        WeightsError: if the initial weights cannot be had.
+        RunError: if ``run`` exists, or cannot be resumed with these settings.
+    """
+    settings = load_recipe(recipe).with_overrides(list(overrides))
+    return train(
+        store,
+        settings=settings,
+        run=run,
+        split=read_split(store, split_name),
+        split_name=split_name,
+        resume=resume,
+        say=say,
+        show_progress=show_progress,
+    )

@@ -1,0 +1,71 @@
+"""The five recipes side by side, on a tiny world."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from protloc.errors import WeightsError
+from protloc.learn import weights
+from protloc.learn.recipes import RECIPES
+from protloc.verbs.baselines import baselines
+
+# what keeps it a matter of seconds; the recipes differ in all the rest
+SMALL = ("epochs=1", "batch_size=64")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def offline():
+    """Make the hub of weights unreachable, as it is where no network is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(weights, "_hub_answers", lambda: False)
+        yield
+
+
+@pytest.fixture(scope="module")
+def compared(tiny_world, tmp_path_factory):
+    told: list[str] = []
+    out = tmp_path_factory.mktemp("baselines")
+    return baselines(tiny_world.store, out=out, overrides=SMALL, say=told.append), told
+
+
+def test_every_recipe_has_a_row_with_its_figures(compared):
+    rows = compared[0].rows
+    assert list(rows["recipe"]) == list(RECIPES)
+    ours = [f"{part}_{name}" for part in ("validation", "test") for name in ("loss", "macro_f1", "samples_f1")]
+    assert rows[[*ours, "seconds", "images_per_second"]].notna().all(axis=None)
+
+
+def test_published_numbers_stand_beside_the_recipes_they_are_of(compared):
+    published = compared[0].rows.set_index("recipe").filter(like="published_")
+    assert published.loc["baseline-resnet152-augmented", "published_test_macro_f1"] == 0.5133
+    assert published.loc[["baseline-cnn", "standard"]].isna().all(axis=None)
+
+
+def test_offline_the_table_says_that_weights_were_random(compared):
+    made, told = compared
+    assert set(made.rows["weights"]) == {"none", "efficientnet-lite0"}
+    assert sum("Going on with random initial weights" in line for line in told) == 3
+
+
+def test_the_files_hold_the_rows(compared):
+    made, _ = compared
+    assert list(pd.read_csv(made.folder / "baselines.csv")["recipe"]) == list(RECIPES)
+    markdown = (made.folder / "baselines.md").read_text()
+    assert all(f"| {recipe} |" in markdown for recipe in RECIPES)
+    assert "(0.5133)" in markdown
+    assert "ln 2" in markdown
+    assert "ln 2" in (made.folder / "baselines.html").read_text()
+
+
+def test_called_again_it_trains_nothing_anew(compared, tiny_world):
+    made, _ = compared
+    before = {file: file.stat().st_mtime_ns for file in made.folder.rglob("model.safetensors")}
+    again = baselines(tiny_world.store, out=made.folder, overrides=SMALL)
+    pd.testing.assert_frame_equal(again.rows, made.rows)
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+
+
+def test_weights_that_cannot_be_had_otherwise_are_an_error(tiny_world, tmp_path):
+    with pytest.raises(WeightsError, match=r"none\.safetensors"):
+        baselines(tiny_world.store, out=tmp_path, recipes=["baseline-cnn"], overrides=["weights=none.safetensors"])
