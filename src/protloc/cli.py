@@ -276,12 +276,13 @@ def predict(
 
     Example: `protloc predict runs/standard/bundle images --out answers.csv`
     """
+    from protloc.apply.predict import check_output, write_predictions
     from protloc.apply.predict import predict as run
-    from protloc.apply.predict import write_predictions
     from protloc.atlas.images import MAX_PIXELS
     from protloc.atlas.reading import Reading
     from protloc.learn.bundle import Bundle
 
+    check_output(out)
     model = Bundle.load(bundle / "bundle" if (bundle / "bundle").is_dir() else bundle)
     reading = Reading(model.stains, model.side, tile, bit_depth, max_pixels or MAX_PIXELS)
     with console.bar("predicting") as progress:

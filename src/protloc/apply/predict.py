@@ -22,6 +22,7 @@ from protloc.judge.metrics import sigmoid
 from protloc.learn.bundle import Bundle
 from protloc.progress import Progress
 
+_WRITERS = {".csv": write_csv, ".parquet": write_parquet}
 BATCH = 64  # larger batches gave nothing on two cores and cost memory
 
 
@@ -105,7 +106,7 @@ def predict(
     rejected: list[tuple[str, str]] = []
 
     def readable() -> Iterator[NDArray[np.uint8]]:
-        outcomes = in_order(lambda field: _try_to_read(field, reading), fields, jobs=jobs)
+        outcomes = in_order(lambda field: _try_to_read(field, reading), fields, jobs=jobs, ahead=2 * BATCH)
         for done, (field, outcome) in enumerate(zip(fields, outcomes, strict=True), start=1):
             if isinstance(outcome, ImageError):
                 ids.append(field.id)
@@ -156,17 +157,25 @@ def write_predictions(predictions: Predictions, file: Path, *, style: str = "tab
     Raises:
         SettingsError: if the file's ending or the style is another.
     """
-    writers = {".csv": write_csv, ".parquet": write_parquet}
+    check_output(file)
     styles = {"table": predictions.table, "kaggle": predictions.submission}
-    if file.suffix not in writers:
-        raise SettingsError(f"--out: {file} ends in {file.suffix!r}, expected .csv or .parquet.")
     if style not in styles:
         raise SettingsError(f"--format: {style!r}, expected table or kaggle.")
-    writers[file.suffix](file, styles[style]())
+    _WRITERS[file.suffix](file, styles[style]())
     listed = rejected_file(file)
     listed.unlink(missing_ok=True)
     if len(predictions.rejected):
         write_csv(listed, predictions.rejected)
+
+
+def check_output(file: Path) -> None:
+    """Refuse, before hours of work, a file that could not be written.
+
+    Raises:
+        SettingsError: if its ending is not ``.csv`` or ``.parquet``.
+    """
+    if file.suffix not in _WRITERS:
+        raise SettingsError(f"--out: {file} ends in {file.suffix!r}, expected .csv or .parquet.")
 
 
 def rejected_file(file: Path) -> Path:

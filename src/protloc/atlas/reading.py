@@ -107,18 +107,21 @@ def threads(jobs: int | None) -> int:
     return jobs or os.cpu_count() or 1
 
 
-def in_order(work: Callable[[_Item], _Result], items: Iterable[_Item], *, jobs: int | None) -> Iterator[_Result]:
-    """Yield the results in the order of the items, with a bounded number of them in memory.
+def in_order(
+    work: Callable[[_Item], _Result], items: Iterable[_Item], *, jobs: int | None, ahead: int | None = None
+) -> Iterator[_Result]:
+    """Yield the results in the order of the items, with at most ``ahead`` of them waiting (two a thread if not given).
 
     Threads are enough: OpenCV and zlib let go of the interpreter's lock while they decode.
     """
     workers = threads(jobs)
+    most = ahead or 2 * workers
     waiting: deque[Future[_Result]] = deque()
     pool = ThreadPoolExecutor(workers)
     try:
         for item in items:
             waiting.append(pool.submit(work, item))
-            if len(waiting) > 2 * workers:
+            if len(waiting) > most:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
