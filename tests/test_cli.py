@@ -125,6 +125,7 @@ def test_every_command_has_help_with_an_example(command, capsys):
         (("explore", "nowhere.csv"), "nowhere.csv: cannot be read"),
         (("split", "nowhere.csv"), "nowhere.csv: cannot be read"),
         (("predict", "nowhere", "images", "--out", "x.csv"), "nowhere/model.json: cannot be read"),
+        (("predict", "nowhere", "images", "--out", "x.xlsx"), "x.xlsx ends in '.xlsx', expected .csv or .parquet"),
         (("prepare", "images", "store", "--stains", "green,green"), "the name 'green' comes twice"),
         (("prepare", "images", "store", "--side", "1"), "--side: 1 px, expected 8 to 4096"),
     ],

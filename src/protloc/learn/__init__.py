@@ -1,0 +1,1 @@
+"""Fitting a network to the fields of a store."""

@@ -1,0 +1,146 @@
+"""Fitting of a network, as Lightning wants it told."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from protloc.judge import metrics
+from protloc.learn.augment import Augmentation, augment
+from protloc.learn.chance import AUGMENTATION, DROPOUT, generator_of, seeded
+from protloc.learn.data import Batch
+from protloc.learn.losses import Loss
+from protloc.learn.network import FieldNetwork
+from protloc.learn.recipes import TrainSettings
+
+THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Figures of the whole validation part; see :class:`protloc.learn.epochs.Epoch`."""
+
+    validation_loss: float
+    macro_f1: float
+    samples_f1: float
+    micro_f1: float
+    mean_average_precision: float
+
+
+class Classifier(LightningModule):
+    """A network with its loss, optimiser and validation.
+
+    Args:
+        network: What is trained.
+        loss: Function from logits and targets to their mean loss.
+        settings: Of the run.
+        augmentation: What is done to training fields.
+        steps: Batches of the whole run.
+
+    Attributes:
+        figures: Those of the last validation; None if a logit was no number.
+        train_loss: Mean training loss of the last epoch.
+    """
+
+    def __init__(
+        self, network: FieldNetwork, *, loss: Loss, settings: TrainSettings, augmentation: Augmentation, steps: int
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.settings = settings
+        self.figures: Figures | None = None
+        self._loss = loss
+        self._augmentation = augmentation
+        self._steps = steps
+        self._losses: list[tuple[Tensor, int]] = []
+        self._seen: list[tuple[Tensor, Tensor]] = []
+
+    def on_train_epoch_start(self) -> None:
+        """Forget the losses of the epoch before."""
+        self._losses.clear()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of a batch; chance depends on seed, epoch and step alone."""
+        place = (self.current_epoch, batch_idx)
+        generator = generator_of(self.settings.seed, AUGMENTATION, *place)
+        images = augment(batch.images, augmentation=self._augmentation, generator=generator)
+        with seeded(self.settings.seed, DROPOUT, *place, device=self.device):
+            loss = self._loss(self.network(images), batch.targets)
+        self._losses.append((loss.detach(), len(images)))
+        return loss
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: ARG002 - Lightning's signature
+        """Shorten a gradient that is too long; Lightning itself refuses to, for fused optimisers in bf16."""
+        if self.settings.gradient_clip:
+            nn.utils.clip_grad_norm_(self.parameters(), self.settings.gradient_clip)
+
+    @property
+    def train_loss(self) -> float:
+        """Return the mean training loss over the fields of the epoch."""
+        counts = torch.tensor([count for _, count in self._losses], dtype=torch.float64)
+        return float(torch.stack([loss for loss, _ in self._losses]).cpu().double() @ counts / counts.sum())
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
+        """Keep the logits of a batch: figures are made of the whole part, never averaged over batches."""
+        self._seen.append((self.network(batch.images), batch.targets))
+
+    def on_validation_epoch_end(self) -> None:
+        """Judge the whole validation part."""
+        logits, targets = (torch.cat(parts).cpu().numpy() for parts in zip(*self._seen, strict=True))
+        self._seen.clear()
+        self.figures = figures_of(logits, targets.astype(np.uint8)) if np.isfinite(logits).all() else None
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Return AdamW and the course of its learning rate."""
+        optimizer = torch.optim.AdamW(
+            _groups(self.network, self.settings.weight_decay), lr=self.settings.learning_rate, fused=True
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: rate_factor(step, steps=self._steps, settings=self.settings)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def figures_of(logits: NDArray[np.float32], targets: NDArray[np.uint8]) -> Figures:
+    """Judge logits of a whole part, both arrays of shape (fields, classes), at threshold 0.5."""
+    answers = metrics.answers_of(logits, thresholds=[THRESHOLD] * targets.shape[1])
+    return Figures(
+        validation_loss=metrics.bce_loss(targets, logits),
+        macro_f1=metrics.macro_f1(targets, answers),
+        samples_f1=metrics.samples_f1(targets, answers),
+        micro_f1=metrics.micro_f1(targets, answers),
+        mean_average_precision=metrics.mean_average_precision(targets, logits),
+    )
+
+
+def rate_factor(step: int, *, steps: int, settings: TrainSettings) -> float:
+    """Return what the learning rate is multiplied with at a step, counted from 0: a rise, then the schedule.
+
+    Args:
+        step: Batches trained so far.
+        steps: Batches of the whole run.
+        settings: Names schedule and share of warm-up.
+    """
+    rising = math.ceil(settings.warmup * steps)
+    if step < rising:
+        return (step + 1) / (rising + 1)
+    if settings.schedule == "constant":
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * min((step - rising) / max(steps - rising, 1), 1.0)))
+
+
+def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Spare norms and biases from decay: they scale, they do not fit."""
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]

