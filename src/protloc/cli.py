@@ -297,7 +297,7 @@ def predict(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for everything it makes.")] = Path("demo"),
-    fields: Annotated[int, typer.Option("--fields", help="How many fields to simulate.")] = 800,
+    fields: Annotated[int, typer.Option("--fields", help="How many fields to simulate.")] = 2400,
     seed: SeedOption = 0,
 ) -> None:
     """Simulate, prepare, split, train and evaluate: all of it in minutes, without a download.
