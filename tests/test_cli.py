@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from protloc import console
 from protloc.cli import main
 from protloc.errors import ProtlocError
 
@@ -122,8 +123,8 @@ def test_every_command_has_help_with_an_example(command, capsys):
         (("prepare", "nowhere", "store"), "nowhere: not a folder; expected one with images"),
         (("train", "nowhere", "--recipe", "standard", "--out", "run"), "nowhere: not a store"),
         (("evaluate", "nowhere"), "nowhere: not a run"),
-        (("explore", "nowhere.csv"), "nowhere.csv: cannot be read"),
-        (("split", "nowhere.csv"), "nowhere.csv: cannot be read"),
+        (("explore", "nowhere.csv"), "nowhere.csv: does not exist; expected the folder of a store"),
+        (("split", "nowhere"), "nowhere: does not exist; expected the folder of a store"),
         (("predict", "nowhere", "images", "--out", "x.csv"), "nowhere/model.json: cannot be read"),
         (("predict", "nowhere", "images", "--out", "x.xlsx"), "x.xlsx ends in '.xlsx', expected .csv or .parquet"),
         (("prepare", "images", "store", "--stains", "green,green"), "the name 'green' comes twice"),
@@ -150,6 +151,21 @@ def test_a_setting_that_cannot_be_leaves_no_run(tiny_world, tmp_path, capsys):
     assert run(*base, "--split", "elsewhere") == 2
     assert "no such split" in capsys.readouterr().err
     assert not here.exists()
+
+
+def test_a_training_that_was_interrupted_ends_with_the_shells_code(tiny_world, tmp_path, monkeypatch):
+    def say(line: str) -> None:
+        if line.startswith("epoch"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(console, "say", say)
+    here = ("--recipe", "baseline-cnn", "--out", tmp_path / "run", "--epochs", 2)
+    assert run("train", tiny_world.store.folder, *here) == 130
+
+
+def test_what_looks_like_an_emoji_is_printed_as_it_is(capsys):
+    console.say("runs:fire:x [bold]")
+    assert capsys.readouterr().out == "runs:fire:x [bold]\n"
 
 
 def test_debug_shows_the_traceback(tmp_path):

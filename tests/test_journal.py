@@ -20,6 +20,7 @@ from protloc.atlas.prepare import prepare
 from protloc.atlas.reading import Reading
 from protloc.atlas.stains import parse_stains
 from protloc.atlas.store import partial_of
+from protloc.errors import StoreError
 
 STAINS = parse_stains(["green", "blue"])
 READING = Reading(stains=STAINS, side=8)
@@ -294,3 +295,13 @@ def test_a_real_kill_from_outside_at_any_moment(images: Path, tmp_path: Path, de
     assert prepared.resumed >= seen == 20
     assert len(decoded) == 300 - prepared.resumed
     assert contents(tmp_path / "store") == contents(tmp_path / "whole")
+
+
+def test_a_second_process_is_kept_out_while_the_first_writes(tmp_path: Path) -> None:
+    with (
+        Journal(tmp_path / "j", plan="p", image_shape=(1, 8, 8)),
+        pytest.raises(StoreError, match="another prepare is writing it"),
+    ):
+        Journal(tmp_path / "j", plan="p", image_shape=(1, 8, 8))
+    with Journal(tmp_path / "j", plan="p", image_shape=(1, 8, 8)) as journal:
+        assert journal.finished == 0

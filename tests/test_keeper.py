@@ -17,7 +17,7 @@ from protloc.learn.keeper import EpochBar, Keeper, WholeCheckpoints
 from protloc.learn.recipes import TrainSettings
 from protloc.learn.runs import Run, RunRecord
 
-RECORD = RunRecord(store="store", split="default", split_digest="", python="3", versions={}, commit="")
+RECORD = RunRecord(store="store", seal="", split="default", split_digest="", python="3", versions={}, commit="")
 ROW = Epoch(1, 2.0, 0.3, 0.4, 0.5, 0.6, 0.7, math.nan, 1e-3, 80.0)
 
 

@@ -87,6 +87,16 @@ def test_every_loss_and_its_gradient_stay_finite(name: str, extreme: float) -> N
     assert torch.isfinite(logits.grad).all()
 
 
+@pytest.mark.parametrize("name", ["focal", "asymmetric"])
+def test_an_exponent_below_one_gives_no_infinite_slope(name: str) -> None:
+    gammas = {"focal_gamma": 0.5, "asymmetric_negative_gamma": 0.5, "asymmetric_positive_gamma": 0.5}
+    loss = make_loss(TrainSettings(loss=name, **gammas), targets=np.eye(2, dtype=np.uint8))  # type: ignore[arg-type]
+    logits = torch.tensor([[-200.0, 200.0], [200.0, -200.0]], requires_grad=True)
+    loss(logits, torch.tensor([[0.0, 1.0], [1.0, 0.0]])).backward()
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
+
+
 def test_settings_reach_the_loss(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
     logits, targets = batch
     training = targets.to(torch.uint8).numpy()

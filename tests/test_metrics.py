@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics as reference
@@ -243,20 +243,6 @@ def test_called_instead_counts_field_by_field(part: tuple[np.ndarray, np.ndarray
         for other in range(truth.shape[1]):
             wrong = sum(bool(answers[row, other]) and not truth[row, other] for row in missed)
             np.testing.assert_allclose(matrix[one, other], wrong / len(missed) if missed else math.nan)
-
-
-@settings(max_examples=20)
-@given(st.integers(2, 40))
-def test_a_thinned_curve_keeps_its_ends_and_only_its_points(points: int) -> None:
-    generator = np.random.default_rng(0)
-    truth, scores = generator.integers(0, 2, 500), generator.random(500)
-    curve = precision_recall_curve(truth, scores)
-    thin = curve.thinned(points)
-    assert len(thin.recall) <= points + 2
-    assert len(thin.thresholds) == len(thin.recall) - 1
-    assert (thin.recall[0], thin.recall[-1], thin.precision[-1]) == (1, 0, 1)
-    whole = set(zip(curve.recall.tolist(), curve.precision.tolist(), strict=True))
-    assert set(zip(thin.recall.tolist(), thin.precision.tolist(), strict=True)) <= whole
 
 
 def test_inputs_are_left_as_they_were() -> None:

@@ -13,7 +13,7 @@ from protloc.apply.predict import Predictions, predict, predict_rows, rejected_f
 from protloc.atlas.reading import Reading
 from protloc.atlas.stains import HPA_STAINS, Stain
 from protloc.atlas.vocabulary import load_vocabulary
-from protloc.errors import BundleError, SettingsError
+from protloc.errors import BundleError, ImageError, SettingsError
 from protloc.learn.backbones import build_network
 from protloc.learn.bundle import Bundle, portable_state
 from protloc.learn.network import Normalisation
@@ -129,6 +129,18 @@ def test_tiles_are_answered_one_by_one(bundle, tiny_world):
     answered = predict(bundle, tiny_world.images, reading=Reading(tile=16))
     assert len(answered.ids) == 4 * len(tiny_world.store)
     assert answered.ids[:4] == ("f000.r0c0", "f000.r0c1", "f000.r1c0", "f000.r1c1")
+
+
+def test_a_model_of_tiles_cuts_fields_into_tiles_unless_told_otherwise(bundle, tiny_world):
+    of_tiles = replace(bundle, tile=16)
+    assert len(predict(of_tiles, tiny_world.images).ids) == 4 * len(tiny_world.store)
+    assert predict(of_tiles, tiny_world.images, reading=Reading(tile=32)).ids[0] == "f000.r0c0"
+
+
+def test_a_folder_of_which_nothing_can_be_read_is_an_error(bundle, tiny_world, tmp_path):
+    shutil.copy(tiny_world.images / "f001_green.png", tmp_path)
+    with pytest.raises(ImageError, match=r"none of 1 fields can be read. The first: f001: no red and blue and yellow"):
+        predict(bundle, tmp_path)
 
 
 def test_progress_counts_fields(bundle, tiny_world):

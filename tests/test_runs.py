@@ -28,16 +28,16 @@ def test_what_is_written_is_read(tiny_store: Store, parts: Split, tmp_path: Path
     assert set(read.record.versions) == {"protloc", "torch", "timm", "lightning", "numpy"}
     assert read.history == ()
     assert not read.finished
-    read.check_split(parts)
+    read.check_fields(tiny_store, parts)
 
 
 def test_a_split_made_anew_is_noticed_whatever_its_order(tiny_store: Store, parts: Split, tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", settings=SETTINGS, store=tiny_store, split=parts, split_name="mine")
     reordered = Split(parts.ids[::-1], parts.parts[::-1])
-    run.check_split(reordered)
+    run.check_fields(tiny_store, reordered)
     assert split_digest(reordered) == split_digest(parts)
     with pytest.raises(RunError, match="the split mine has been made anew since the training"):
-        run.check_split(split(tiny_store.table, seed=1))
+        run.check_fields(tiny_store, split(tiny_store.table, seed=1))
 
 
 def test_a_folder_that_is_no_run_is_told(tmp_path: Path) -> None:

@@ -150,6 +150,15 @@ def test_a_start_with_other_arguments_begins_clean(tmp_path: Path) -> None:
     assert digests(begun_again.folder) == digests(clean.folder)
 
 
+def test_a_folder_of_somebody_else_in_the_place_of_the_unfinished_atlas_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "atlas.partial").mkdir()
+    precious = tmp_path / "atlas.partial" / "thesis.txt"
+    precious.write_text("years of work", "utf-8")
+    with pytest.raises(StoreError, match=r"atlas\.partial: exists and is no unfinished atlas.*Move it away"):
+        simulate(tmp_path / "atlas", fields=1, side=64, jobs=1)
+    assert precious.read_text("utf-8") == "years of work"
+
+
 def test_the_same_atlas_is_not_made_twice(atlas: SimulatedAtlas) -> None:
     def never(done: int, total: int) -> None:
         pytest.fail(f"rendered {done} of {total} again")

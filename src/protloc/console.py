@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-OUT = Console(highlight=False, soft_wrap=True)
-ERR = Console(stderr=True, highlight=False, soft_wrap=True)
+OUT = Console(emoji=False, highlight=False, soft_wrap=True)
+ERR = Console(stderr=True, emoji=False, highlight=False, soft_wrap=True)
 
 
 def say(line: str) -> None:
@@ -24,7 +24,7 @@ def complain(message: str) -> None:
 
 
 @contextmanager
-def bar(work: str) -> Iterator[Callable[[int, int], None]]:
+def bar(work: str) -> Generator[Callable[[int, int], None]]:
     """Yield a function that moves a progress bar on standard error; nothing is drawn where that is no terminal."""
     columns = (TextColumn(work), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=ERR, transient=True, disable=not sys.stderr.isatty()) as progress:

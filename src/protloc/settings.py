@@ -99,4 +99,4 @@ def _first_mistake(error: ValidationError, known: Sequence[str]) -> str:
     if mistake["type"] == "missing":
         return f"the setting {name!r} is missing. Give it a value."
     expected = mistake["msg"].removeprefix("Value error, ")
-    return f"{name} is {mistake['input']!r}: {expected}. Correct the value; the settings are {', '.join(known)}."
+    return f"{name} is {mistake['input']!r}: {expected}. Correct the value."

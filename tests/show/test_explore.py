@@ -149,6 +149,14 @@ def test_an_earlier_output_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert "2 fields" in (out / "index.html").read_text("utf-8")
 
 
+def test_what_somebody_put_into_an_output_is_not_removed(tmp_path: Path) -> None:
+    explore(table_of([(0,)]), out=tmp_path / "out")
+    (tmp_path / "out" / "notes.txt").write_text("years of work", "utf-8")
+    with pytest.raises(ProtlocError, match=r"it has notes\.txt"):
+        explore(table_of([(0,)]), out=tmp_path / "out")
+    assert (tmp_path / "out" / "notes.txt").is_file()
+
+
 @pytest.mark.parametrize("kind", ["folder", "file"])
 def test_what_is_no_output_of_explore_is_left_alone(kind: str, tmp_path: Path) -> None:
     out = tmp_path / "thesis"
@@ -156,7 +164,7 @@ def test_what_is_no_output_of_explore_is_left_alone(kind: str, tmp_path: Path) -
         out.mkdir()
     precious = out / "chapter1.txt" if kind == "folder" else out
     precious.write_text("years of work", "utf-8")
-    with pytest.raises(ProtlocError, match=r"thesis exists and is no output of explore.*Give a folder"):
+    with pytest.raises(ProtlocError, match=r"thesis exists and is not only an output of explore.*Give a folder"):
         explore(table_of([(0,)]), out=out)
     assert precious.read_text("utf-8") == "years of work"
 

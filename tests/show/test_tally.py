@@ -8,11 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from protloc.judge.metrics import samples_f1
+from protloc.judge.metrics import field_f1, samples_f1
 from protloc.show.tally import (
     commonest_sets,
     evenly_spaced,
-    field_f1,
     intensity_counts,
     level_at,
     missed_fields,

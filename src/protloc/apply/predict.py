@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from protloc.atlas.files import write_csv, write_parquet
+from protloc.atlas.files import StrPath, write_csv, write_parquet
 from protloc.atlas.images import FieldFiles, find_fields
 from protloc.atlas.reading import FieldImages, Reading, in_order, read_field
 from protloc.atlas.stains import Stain
@@ -79,7 +79,7 @@ class Predictions:
 
 def predict(
     bundle: Bundle,
-    source: Path,
+    source: StrPath,
     *,
     stains: Sequence[Stain] | None = None,
     reading: Reading | None = None,
@@ -92,16 +92,23 @@ def predict(
         bundle: The trained model.
         source: Folder of images, as for ``prepare``.
         stains: File suffixes of the model's stains where they differ from those it was trained with, in any order.
-        reading: Tiles and limits; stains and side are the model's.
+        reading: Tiles, bit depth and limits; what it leaves open, stains and side are the model's.
         jobs: Threads that decode; as many as there are processors if not given.
         progress: Called after each finished field.
 
     Raises:
         BundleError: if the stains given are not those of the model.
-        ImageError: if the folder holds no image of these stains.
+        ImageError: if the folder holds no image of these stains, or no field of it can be read.
     """
-    reading = replace(reading or Reading(), stains=_in_model_order(bundle, stains), side=bundle.side)
-    fields = find_fields(source, reading.stains)
+    asked = reading or Reading()
+    reading = Reading(
+        stains=_in_model_order(bundle, stains),
+        side=bundle.side,
+        tile=asked.tile or bundle.tile,
+        bit_depth=asked.bit_depth or bundle.bit_depth,
+        max_pixels=asked.max_pixels,
+    )
+    fields = find_fields(Path(source), reading.stains)
     ids: list[str] = []
     rejected: list[tuple[str, str]] = []
 
@@ -118,6 +125,8 @@ def predict(
                 progress(done, len(fields))
 
     found = _logits(bundle, _batches(readable()))
+    if len(rejected) == len(fields):
+        raise ImageError(f"{source}: none of {len(fields)} fields can be read. The first: {rejected[0][1]}")
     logits = np.full((len(ids), len(bundle.vocabulary)), np.nan, np.float32)
     unread = {field for field, _ in rejected}
     logits[[field not in unread for field in ids]] = found
@@ -146,7 +155,7 @@ def predict_rows(
     return _logits(bundle, batches())
 
 
-def write_predictions(predictions: Predictions, file: Path, *, style: str = "table") -> None:
+def write_predictions(predictions: Predictions, file: StrPath, *, style: str = "table") -> None:
     """Write the answers, and beside them ``<file>.rejected.csv`` where fields were rejected.
 
     Args:
@@ -157,6 +166,7 @@ def write_predictions(predictions: Predictions, file: Path, *, style: str = "tab
     Raises:
         SettingsError: if the file's ending or the style is another.
     """
+    file = Path(file)
     check_output(file)
     styles = {"table": predictions.table, "kaggle": predictions.submission}
     if style not in styles:
@@ -169,7 +179,7 @@ def write_predictions(predictions: Predictions, file: Path, *, style: str = "tab
 
 
 def check_output(file: Path) -> None:
-    """Refuse, before hours of work, a file that could not be written.
+    """Refuse, before hours of work, a file whose ending names no format.
 
     Raises:
         SettingsError: if its ending is not ``.csv`` or ``.parquet``.

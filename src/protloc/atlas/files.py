@@ -9,11 +9,13 @@ import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+StrPath: TypeAlias = str | os.PathLike[str]
 
 
 @contextmanager
@@ -31,6 +33,7 @@ def atomic_file(path: Path) -> Generator[Path]:
 @contextmanager
 def atomic_folder(path: Path) -> Generator[Path]:
     """Yield a temporary folder beside ``path``; put it in the place of ``path`` on success, remove it on error."""
+    path = path.resolve()
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import count
@@ -18,6 +18,11 @@ from numpy.typing import NDArray
 
 from protloc.atlas.store import SHARD_BYTES
 from protloc.errors import StoreError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 JOURNAL = "journal.jsonl"
 OWN_FILES = re.compile(r"journal\.jsonl|images-\d{5,}\.npy|fields\.parquet|rejected\.csv|store\.json|\..*\.partial")
@@ -62,6 +67,7 @@ class Journal:
         self._image_bytes = int(np.prod(image_shape))
         self._rows_a_shard = max(1, (SHARD_BYTES - len(self._header(0))) // self._image_bytes)
         self._file = folder / JOURNAL
+        self._lock = _lock(folder)
         if not self._file.is_file() or next(self._lines(), None) != {"plan": plan}:
             self._start(plan)
         for stray in folder.glob(".*.partial"):  # a table that was being written when the kill came
@@ -79,6 +85,8 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._entries.close()
+        if self._lock is not None:
+            os.close(self._lock)
         if self._shard is not None:
             self._shard.close()
 
@@ -118,8 +126,8 @@ class Journal:
                 f"{self.folder}: holds {strange[0]}, which is not of a store; expected a name that is free. "
                 "Move the folder away, or give the store another name."
             )
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
+        for path in self.folder.iterdir():  # emptied and not removed: it bears the lock
+            path.unlink()
         self._file.write_text(json.dumps({"plan": plan}) + "\n", "utf-8")
 
     def _append_image(self, image: NDArray[np.uint8]) -> None:
@@ -186,6 +194,27 @@ class Journal:
             if rows < self._rows_a_shard:
                 break
         return held
+
+
+def _lock(folder: Path) -> int | None:
+    """Keep other processes out of the folder as long as it is open; they would cut off what this one appends.
+
+    Returns:
+        The descriptor that holds the lock, or None where the system (Windows) has no such locks.
+
+    Raises:
+        StoreError: if another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:
+        return None
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise StoreError(f"{folder}: another prepare is writing it. Wait for it, or name another store.") from error
+    return descriptor
 
 
 class _Bytes:

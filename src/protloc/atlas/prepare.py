@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from protloc.atlas.files import sha256_of, write_csv, write_json, write_parquet
+from protloc.atlas.files import StrPath, sha256_of, write_csv, write_json, write_parquet
 from protloc.atlas.images import FieldFiles, find_fields, readable
 from protloc.atlas.journal import JOURNAL, Entry, Journal
 from protloc.atlas.reading import Reading, in_order, read_field, threads
@@ -71,10 +71,10 @@ class Prepared:
 
 
 def prepare(
-    source: Path,
-    store: Path,
+    source: StrPath,
+    store: StrPath,
     *,
-    labels: Path | None = None,
+    labels: StrPath | None = None,
     vocabulary: Vocabulary | None = None,
     reading: Reading | None = None,
     strict: bool = False,
@@ -103,6 +103,7 @@ def prepare(
         StoreError: if ``store`` exists with other content or cannot be written, no field is left, or one is rejected
             under ``strict``.
     """
+    source, store, labels = Path(source), Path(store), Path(labels) if labels is not None else None
     vocabulary = vocabulary or load_vocabulary("kaggle2018")
     reading = reading or Reading()
     table = read_labels(labels, vocabulary) if labels is not None else None
@@ -113,7 +114,7 @@ def prepare(
     workers = threads(jobs)
     try:
         _put_in_place(store, plan)
-        if store.exists():
+        if store.exists() and not _is_empty_folder(store):
             return _prepared(_existing(store, plan, listing, strict=strict), existed=True)
         with Journal(partial_of(store), plan=_digest(plan, listing), image_shape=reading.image_shape) as journal:
             resumed = journal.finished
@@ -133,6 +134,7 @@ def _describe(source: Path, labels: Path | None, *, reading: Reading, vocabulary
         "format": FORMAT,
         "side": reading.side,
         "tile": reading.tile,
+        "bit_depth": reading.bit_depth,
         "channels": [asdict(stain) for stain in reading.stains],
         "vocabulary": vocabulary.to_json(),
         "labelled": labels is not None,
@@ -168,6 +170,10 @@ def _put_in_place(store: Path, plan: str) -> None:
         return
     if json.loads((unfinished / "store.json").read_text("utf-8"))["plan"] == plan:
         unfinished.replace(store)
+
+
+def _is_empty_folder(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
 
 
 def _existing(store: Path, plan: str, listing: Sequence[tuple[str, int, int]], *, strict: bool) -> Store:

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from protloc.atlas.files import sha256_of
+from protloc.atlas.files import StrPath, sha256_of
 from protloc.atlas.stains import Stain
 from protloc.atlas.table import LabelTable
 from protloc.atlas.vocabulary import Vocabulary
@@ -35,6 +35,9 @@ class Store:
         stains: What each channel shows, in channel order.
         vocabulary: What the class ids mean.
         labelled: Whether the fields have label sets.
+        tile: Side in source px of the tiles fields were cut into, or None.
+        bit_depth: Bits that 16-bit files were said to have, or None where each field told it.
+        seal: SHA-256 of all that the store is; another store has another one.
         source: Where the images came from: ``folder``, ``labels``, ``simulated`` (bool).
         fields: A row a field: ``id``, ``labels``, ``group``, ``source_side``, ``bit_depth``, and ``mean_<stain>``,
             ``sd_<stain>`` in grey levels of 255.
@@ -46,12 +49,15 @@ class Store:
     stains: tuple[Stain, ...]
     vocabulary: Vocabulary
     labelled: bool
+    tile: int | None
+    bit_depth: int | None
+    seal: str
     source: Mapping[str, Any]
     fields: pd.DataFrame
     shards: tuple[str, ...]
 
     @classmethod
-    def open(cls, folder: Path, *, verify: bool = True) -> Store:
+    def open(cls, folder: StrPath, *, verify: bool = True) -> Store:
         """Open a store that ``prepare`` made.
 
         Args:
@@ -61,6 +67,7 @@ class Store:
         Raises:
             StoreError: if there is no finished store, or a file of it is missing or changed.
         """
+        folder = Path(folder)
         written = _read_description(folder)
         for name, expected in written["sha256"].items():
             _check_file(folder / name, expected if verify else None)
@@ -70,6 +77,9 @@ class Store:
             stains=tuple(Stain(**stain) for stain in written["channels"]),
             vocabulary=Vocabulary.from_json(written["vocabulary"]),
             labelled=written["labelled"],
+            tile=written["tile"],
+            bit_depth=written["bit_depth"],
+            seal=written["seal"],
             source=written["source"],
             fields=pq.read_table(folder / "fields.parquet").to_pandas(),
             shards=tuple(name for name in written["sha256"] if name.endswith(".npy")),

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from protloc.atlas.files import StrPath
 from protloc.atlas.vocabulary import Vocabulary
 from protloc.errors import TableError
 
@@ -56,7 +57,7 @@ class LabelTable:
         return Counter(self.labels)
 
 
-def read_labels(file: Path, vocabulary: Vocabulary) -> LabelTable:
+def read_labels(file: StrPath, vocabulary: Vocabulary) -> LabelTable:
     """Read a label table such as Kaggle's ``train.csv``.
 
     The first line names the columns: ``Id`` and ``Target`` (or ``Label``), in any case and order. Labels are class
@@ -66,6 +67,7 @@ def read_labels(file: Path, vocabulary: Vocabulary) -> LabelTable:
     Raises:
         TableError: if the file is no such table, an id comes twice or a label is not in ``vocabulary``.
     """
+    file = Path(file)
     reader = csv.reader(io.StringIO(_text_of(file), newline=""), strict=True)
     seen: dict[str, int] = {}
     labels: list[tuple[int, ...]] = []

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from protloc.errors import VocabularyError
 
 BUILT_IN = ("kaggle2018",)
+TAKEN_NAMES = ("id", "answer")  # columns of a table of predictions
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,12 @@ class Vocabulary:
             value, times = counts.most_common(1)[0]
             if times > 1:
                 raise VocabularyError(f"Vocabulary {self.name}: the {kind} {value!r} comes twice. Make it unique.")
+        for name in self.names:
+            if name in TAKEN_NAMES or ";" in name:
+                raise VocabularyError(
+                    f"Vocabulary {self.name}: a class is called {name!r}; expected no semicolon, which stands between "
+                    f"the names of an answer, and none of {', '.join(TAKEN_NAMES)}. Call it otherwise."
+                )
 
     def __len__(self) -> int:
         return len(self.compartments)

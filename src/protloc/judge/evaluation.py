@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,13 @@ from typing import Any
 from protloc.atlas.files import write_json
 from protloc.errors import RunError
 
-HEADLINES = ("loss", "macro_f1", "samples_f1", "micro_f1", "mean_average_precision")
+HEADLINES = {  # each metric of a part, with what people call it
+    "macro_f1": "macro-F1",
+    "samples_f1": "samples-F1",
+    "micro_f1": "micro-F1",
+    "mean_average_precision": "mean average precision",
+    "loss": "loss",
+}
 CLASS_METRICS = ("precision", "recall", "f1", "average_precision")
 FLOOR_METRICS = ("macro_f1", "samples_f1", "micro_f1")
 
@@ -209,11 +215,11 @@ class Evaluation:
             ) from error
 
 
-def _written(scored: object, metrics: Sequence[str]) -> dict[str, Any]:
+def _written(scored: object, metrics: Iterable[str]) -> dict[str, Any]:
     return {name: getattr(scored, name).to_json() for name in metrics}
 
 
-def _read(written: Mapping[str, Any], metrics: Sequence[str]) -> dict[str, Any]:
+def _read(written: Mapping[str, Any], metrics: Iterable[str]) -> dict[str, Any]:
     return {name: Estimate.from_json(written[name]) for name in metrics}
 
 

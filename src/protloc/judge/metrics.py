@@ -55,13 +55,6 @@ class PrecisionRecall:
     recall: Floats
     thresholds: Floats
 
-    def thinned(self, points: int) -> PrecisionRecall:
-        """Keep about ``points`` points, evenly spread over recall, both ends among them: enough to draw the curve."""
-        wanted = np.linspace(self.recall[0], self.recall[-1], points)
-        places = np.unique(np.searchsorted(-self.recall, -wanted).clip(0, len(self.recall) - 1))
-        places = np.union1d(places, [0, len(self.recall) - 1])
-        return PrecisionRecall(self.precision[places], self.recall[places], self.thresholds[places[:-1]])
-
 
 def sigmoid(logits: ArrayLike) -> Floats:
     """Turn logits into probabilities in 0..1, without overflow, float64 of the same shape."""
@@ -110,11 +103,19 @@ def samples_f1(truth: ArrayLike, answers: ArrayLike) -> float:
     Raises:
         ValueError: if the shapes are not one and the same (fields, classes).
     """
+    each = field_f1(truth, answers)
+    return float(each.mean()) if len(each) else float("nan")
+
+
+def field_f1(truth: ArrayLike, answers: ArrayLike) -> Floats:
+    """Compute the F1 between each field's label set and its answer, 1 where both are empty; shape (fields,).
+
+    Raises:
+        ValueError: if the shapes are not one and the same (fields, classes).
+    """
     truth, answers = _hot(truth, answers)
-    if not len(truth):
-        return float("nan")
     named = truth.sum(1) + answers.sum(1)
-    return float(np.where(named > 0, 2 * (truth & answers).sum(1) / np.maximum(named, 1), 1.0).mean())
+    return np.where(named > 0, 2 * (truth & answers).sum(1) / np.maximum(named, 1), 1.0)
 
 
 def micro_f1(truth: ArrayLike, answers: ArrayLike) -> float:

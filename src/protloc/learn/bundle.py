@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from protloc.atlas.files import atomic_file, write_json
+from protloc.atlas.files import StrPath, atomic_file, write_json
 from protloc.atlas.stains import Stain
 from protloc.atlas.vocabulary import Vocabulary
 from protloc.errors import BundleError, SettingsError
@@ -40,6 +40,8 @@ class Bundle:
         metrics: Validation figures of the epoch it comes from.
         protloc_version: Version that trained it.
         state: Tensors of the network by name, float32 where they are floats.
+        tile: Side in source px of the tiles it was trained on, or None for whole fields.
+        bit_depth: Bits that 16-bit files were said to have, or None where each field told it.
     """
 
     backbone: str
@@ -52,6 +54,8 @@ class Bundle:
     metrics: Mapping[str, Any]
     protloc_version: str
     state: Mapping[str, Tensor]
+    tile: int | None = None
+    bit_depth: int | None = None
 
     def save(self, folder: Path) -> None:
         """Write ``model.safetensors``, then ``model.json`` with its SHA-256: half a bundle is never read as a whole."""
@@ -61,12 +65,13 @@ class Bundle:
         write_json(folder / DESCRIPTION_FILE, self._description() | {"sha256": hashlib.sha256(weights).hexdigest()})
 
     @classmethod
-    def load(cls, folder: Path) -> Bundle:
+    def load(cls, folder: StrPath) -> Bundle:
         """Read what :meth:`save` wrote.
 
         Raises:
             BundleError: if the folder is no bundle, or a file of it is missing or damaged.
         """
+        folder = Path(folder)
         described = _read_description(folder / DESCRIPTION_FILE)
         weights = _read_bytes(folder / WEIGHTS_FILE)
         if hashlib.sha256(weights).hexdigest() != described.pop("sha256", None):
@@ -105,6 +110,8 @@ class Bundle:
             "protloc_version": self.protloc_version,
             "backbone": self.backbone,
             "side": self.side,
+            "tile": self.tile,
+            "bit_depth": self.bit_depth,
             "stains": [asdict(stain) for stain in self.stains],
             "normalisation": asdict(self.normalisation),
             "vocabulary": self.vocabulary.to_json(),
@@ -133,6 +140,8 @@ def _from_description(described: Mapping[str, Any], state: Mapping[str, Tensor])
         metrics=described["metrics"],
         protloc_version=described["protloc_version"],
         state=state,
+        tile=described["tile"],
+        bit_depth=described["bit_depth"],
     )
 
 

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from protloc.learn.recipes import TrainSettings
 
+LEAST = 1e-8  # a base of 0 has no finite slope under an exponent below 1
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -80,7 +81,7 @@ def focal_loss(logits: Tensor, targets: Tensor, *, gamma: float, alpha: float) -
     probability = torch.sigmoid(logits)
     missing = targets * (1 - probability) + (1 - targets) * probability
     weight = targets * alpha + (1 - targets) * (1 - alpha)
-    return (weight * missing**gamma * losses).mean()
+    return (weight * missing.clamp(min=LEAST) ** gamma * losses).mean()
 
 
 def asymmetric_loss(
@@ -97,6 +98,6 @@ def asymmetric_loss(
     """
     probability = torch.sigmoid(logits)
     shifted = (probability - clip).clamp(min=0)
-    positive = targets * (1 - probability) ** positive_gamma * functional.logsigmoid(logits)
-    negative = (1 - targets) * shifted**negative_gamma * torch.log1p(-shifted.clamp(max=1 - 1e-7))
+    positive = targets * (1 - probability).clamp(min=LEAST) ** positive_gamma * functional.logsigmoid(logits)
+    negative = (1 - targets) * shifted.clamp(min=LEAST) ** negative_gamma * torch.log1p(-shifted.clamp(max=1 - 1e-7))
     return -(positive + negative).mean()

@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from protloc.errors import SettingsError
 from protloc.settings import Settings, read_toml
@@ -22,6 +22,8 @@ RECIPES = (
 
 Share = Annotated[float, Field(ge=0, le=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
+Names = Annotated[tuple[str, ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)]
+AtLeastOne = Annotated[float, Field(ge=1)]
 
 
 class TrainSettings(Settings):
@@ -36,9 +38,7 @@ class TrainSettings(Settings):
 
     # loss
     loss: Literal["bce", "weighted", "focal", "asymmetric"] = "bce"
-    positive_weight_cap: PositiveFloat = (
-        20.0  # weighted: a class with 1 % positives would weigh 99 and drown the others
-    )
+    positive_weight_cap: AtLeastOne = 20.0  # weighted: a class with 1 % positives would weigh 99 and drown the others
     focal_gamma: NonNegativeFloat = 2.0  # Lin 2017, table 1b: best of 0..5
     focal_alpha: Share = 0.25  # Lin 2017: goes with gamma 2
     asymmetric_negative_gamma: NonNegativeFloat = 4.0  # Ridnik 2021, section 4: the setting for multi-label sets
@@ -61,10 +61,10 @@ class TrainSettings(Settings):
     seed: NonNegativeInt = 0
 
     # over-sampling, of the training part only
-    oversampling_factor: Annotated[float, Field(ge=1)] = 1.0  # draws of a minority field an epoch; 1 = off
+    oversampling_factor: AtLeastOne = 1.0  # draws of a minority field an epoch; 1 = off
     oversampling_cap: Share = 1.0  # lifts no class above this share of the fields
     minority_below: Share = 0.01  # a class in fewer fields is a minority; on Kaggle 2018 exactly the baseline's seven
-    minority_classes: tuple[str, ...] = ()  # class names; if any are given, these instead of the rare ones
+    minority_classes: Names = ()  # class names; if any are given, these instead of the rare ones
 
     # augmentation, of the training part only
     rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 0.0  # up to this far either way

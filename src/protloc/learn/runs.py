@@ -29,6 +29,7 @@ class RunRecord(Settings):
 
     Attributes:
         store: Folder of the store.
+        seal: SHA-256 of the store: one prepared anew could have other labels.
         split: Name of the split.
         split_digest: SHA-256 of the split's ids and parts: a split made anew would leak.
         python: Version of Python.
@@ -37,6 +38,7 @@ class RunRecord(Settings):
     """
 
     store: str
+    seal: str
     split: str
     split_digest: str
     python: str
@@ -107,12 +109,17 @@ class Run:
         """
         return Bundle.load(self.bundle_folder)
 
-    def check_split(self, split: Split) -> None:
-        """Refuse a split that is not the one trained with, though it has its name.
+    def check_fields(self, store: Store, split: Split) -> None:
+        """Refuse a store or split that is not the one trained with, though it lies in its place.
 
         Raises:
-            RunError: if a field is now in another part.
+            RunError: if the store was made anew with other content, or a field is now in another part.
         """
+        if store.seal != self.record.seal:
+            raise RunError(
+                f"{self.folder}: the store {store.folder} is another than at the training. "
+                "Train again, or bring the old store back."
+            )
         if split_digest(split) != self.record.split_digest:
             raise RunError(
                 f"{self.folder}: the split {self.split_name} has been made anew since the training, so that fields it "
@@ -143,6 +150,7 @@ def write_run(folder: Path, *, settings: TrainSettings, store: Store, split: Spl
     """Begin a run: make its folder and write ``settings.toml``."""
     record = RunRecord(
         store=str(store.folder.resolve()),
+        seal=store.seal,
         split=split_name,
         split_digest=split_digest(split),
         python=platform.python_version(),

@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, Trainer
 
 from protloc.atlas.store import Store
@@ -103,7 +104,9 @@ def train(
     if begun is not None and begun.finished:
         return _result(begun, interrupted=False)
     fields = FieldData(store, split=split, settings=settings)
-    classifier = _classifier(fields, settings)
+    device_of(settings)  # before anything is written
+    started = begun is not None and begun.checkpoint.is_file()
+    classifier = _classifier(fields, settings, weights="none" if started else settings.weights)
     begun = begun or write_run(run, settings=settings, store=store, split=split, split_name=split_name)
     keeper = Keeper(begun, make_bundle=_packer(store, settings), say=say)
     callbacks: list[Callback] = [EpochBar(), keeper] if show_progress else [keeper]
@@ -133,19 +136,19 @@ def _existing(
                 f"{run}: begun with {name} = {before[name]!r}, to be resumed with {value!r}. "
                 "Resume with the settings it was begun with, or name another --out."
             )
-    begun.check_split(split)
+    begun.check_fields(store, split)
     for left_over in run.rglob(".*.partial"):  # by a kill in the middle of a file
         left_over.unlink()
     return begun
 
 
-def _classifier(fields: FieldData, settings: TrainSettings) -> Classifier:
+def _classifier(fields: FieldData, settings: TrainSettings, *, weights: str) -> Classifier:
     store = fields.store
     network = build_network(
         settings.backbone,
         stains=len(store.stains),
         classes=len(store.vocabulary),
-        weights=settings.weights,
+        weights=weights,
         dropout=settings.dropout,
         side=store.side,
         seed=settings.seed,
@@ -185,6 +188,8 @@ def _packer(store: Store, settings: TrainSettings) -> Callable[[Classifier, dict
             metrics=figures,
             protloc_version=metadata.version("protloc"),
             state=portable_state(classifier.network.network.state_dict()),
+            tile=store.tile,
+            bit_depth=store.bit_depth,
         )
 
     return pack
@@ -208,7 +213,7 @@ def _fit(
             precision=precision_of(settings, device=device),
             max_epochs=settings.epochs,
             callbacks=callbacks,
-            plugins=WholeCheckpoints(),
+            plugins=[WholeCheckpoints(), LightningEnvironment()],  # one process, whatever cluster it runs on
             default_root_dir=run,
             reload_dataloaders_every_n_epochs=1,  # each epoch has its own order
             num_sanity_val_steps=0,

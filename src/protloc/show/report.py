@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from protloc.atlas.files import write_text
 from protloc.judge.evaluate import Evaluation
-from protloc.judge.metrics import answers_of
+from protloc.judge.metrics import answers_of, field_f1
 from protloc.show.figures_answers import (
     ClassScores,
     class_scores_figure,
@@ -29,7 +29,6 @@ from protloc.show.report_words import (
     training_in_words,
     verdict,
 )
-from protloc.show.tally import field_f1
 
 JUDGED = "test"  # the part whose classes and fields are shown
 

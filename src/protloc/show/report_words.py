@@ -10,16 +10,9 @@ from numpy.typing import NDArray
 
 from protloc.atlas.vocabulary import Vocabulary
 from protloc.judge.evaluate import Estimate, Evaluation, Floor, PartEvaluation
+from protloc.judge.evaluation import HEADLINES
 from protloc.show.page import Table, Tile, number
 from protloc.show.report_content import StoreFacts
-
-METRICS = (
-    ("macro_f1", "macro-F1"),
-    ("samples_f1", "samples-F1"),
-    ("micro_f1", "micro-F1"),
-    ("mean_average_precision", "mean average precision"),
-    ("loss", "loss"),
-)
 
 
 def estimate_in_words(estimate: Estimate) -> str:
@@ -68,7 +61,7 @@ def _better_floor(part: PartEvaluation, key: str) -> float:
 def _not_beaten(part: PartEvaluation) -> str:
     behind = [
         f"{name} ({number(_score(part, key).value)} against {number(_better_floor(part, key))})"
-        for key, name in METRICS
+        for key, name in HEADLINES.items()
         if key in {"samples_f1", "micro_f1"} and _score(part, key).value <= _better_floor(part, key)
     ]
     return f" It does not beat the better of them in {' nor in '.join(behind)}." if behind else ""
@@ -76,7 +69,7 @@ def _not_beaten(part: PartEvaluation) -> str:
 
 def headline_tiles(part: PartEvaluation) -> tuple[Tile, ...]:
     """Return a tile for each score of a part, with the better floor where there is one."""
-    return tuple(Tile(number(_score(part, key).value), name, _floor_note(part, key)) for key, name in METRICS)
+    return tuple(Tile(number(_score(part, key).value), name, _floor_note(part, key)) for key, name in HEADLINES.items())
 
 
 def _floor_note(part: PartEvaluation, key: str) -> str:
@@ -96,14 +89,14 @@ def headline_table(evaluation: Evaluation, vocabulary: Vocabulary) -> Table:
     marked: set[int] = set()
     for name, part in evaluation.parts.items():
         marked.add(len(rows))
-        rows.append((f"{name}: this run", *(estimate_in_words(_score(part, key)) for key, _ in METRICS)))
+        rows.append((f"{name}: this run", *(estimate_in_words(_score(part, key)) for key in HEADLINES)))
         rows += [(f"{name}: always {_floor_name(floor, vocabulary)}", *_floor_cells(floor)) for floor in part.floors]
     caption = "Scores of the run beside two answers that look at no image. Loss is better when low, all else when high."
-    return Table(caption, ("part", *(name for _, name in METRICS)), tuple(rows), marked=frozenset(marked))
+    return Table(caption, ("part", *HEADLINES.values()), tuple(rows), marked=frozenset(marked))
 
 
 def _floor_cells(floor: Floor) -> tuple[str, ...]:
-    return tuple(estimate_in_words(_score(floor, key)) if hasattr(floor, key) else "–" for key, _ in METRICS)
+    return tuple(estimate_in_words(_score(floor, key)) if hasattr(floor, key) else "–" for key in HEADLINES)
 
 
 def _floor_name(floor: Floor, vocabulary: Vocabulary) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from protloc.judge.metrics import answers_of, field_losses
+from protloc.judge.metrics import answers_of, field_f1, field_losses
 
 
 @dataclass(frozen=True)
@@ -68,13 +68,6 @@ def pick_fields(
     best = _first_of_each_set(order, truth, count)
     left = order[~np.isin(order, best)]
     return PickedFields(best, _first_of_each_set(left[::-1], truth, count))
-
-
-def field_f1(truth: NDArray[np.uint8], answers: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Compute the F1 between each field's label set and its answer, 1 where both are empty; shape (fields,)."""
-    present = truth.astype(bool)
-    sizes = present.sum(axis=1) + answers.sum(axis=1)
-    return np.divide(2.0 * (present & answers).sum(axis=1), sizes, out=np.ones(len(sizes)), where=sizes > 0)
 
 
 def _first_of_each_set(order: NDArray[np.intp], truth: NDArray[np.uint8], count: int) -> NDArray[np.intp]:

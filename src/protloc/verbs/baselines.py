@@ -10,18 +10,19 @@ from typing import Any
 
 import pandas as pd
 
-from protloc.atlas.files import write_csv, write_text
+from protloc.atlas.files import StrPath, write_csv, write_text
 from protloc.atlas.store import Store
 from protloc.errors import WeightsError
 from protloc.learn.epochs import best_epoch
 from protloc.learn.recipes import RECIPES, load_recipe
 from protloc.learn.runs import SETTINGS_FILE, read_run
+from protloc.learn.weights import check_weights
 from protloc.show.baselines_page import write_baselines_page
 from protloc.verbs.evaluate import JUDGED, Evaluated
 from protloc.verbs.train_and_evaluate import train_and_evaluate
 
 PUBLISHED_NOTE = (
-    "Published: the student's notebook on Kaggle 2018, other fields than these; no number of one stands against a "
+    "Published: a baseline recipe for Kaggle 2018, on other fields than these; no number of one stands against a "
     "number of the other."
 )
 LOSS_NOTE = (
@@ -53,7 +54,7 @@ class Baselines:
 def baselines(
     store: Store,
     *,
-    out: Path,
+    out: StrPath,
     split_name: str = "default",
     recipes: Sequence[str] = RECIPES,
     overrides: Sequence[str] = (),
@@ -77,8 +78,11 @@ def baselines(
     Raises:
         SettingsError: if a recipe or an override is wrong.
         SplitError: if there is no such split.
+        WeightsError, MissingExtraError: if weights other than ImageNet's cannot be had.
     """
-    tell = say or (lambda _line: None)
+    out, tell = Path(out), say or (lambda _line: None)
+    for recipe in recipes:  # before hours of training
+        check_weights(load_recipe(recipe).with_overrides(overrides).weights)
     rows: list[dict[str, Any]] = []
     for recipe in recipes:
         tell(f"{recipe}:")
@@ -87,13 +91,16 @@ def baselines(
             store, recipe, run, split_name=split_name, overrides=overrides, say=tell, show_progress=show_progress
         )
         rows.append(_row(evaluated))
-    frame = pd.DataFrame(rows)
-    write_csv(out / "baselines.csv", frame)
-    write_text(out / "baselines.md", _markdown(frame, store))
+        _write(out, pd.DataFrame(rows), store)
+    return Baselines(out, pd.DataFrame(rows))
+
+
+def _write(out: Path, rows: pd.DataFrame, store: Store) -> None:
+    write_csv(out / "baselines.csv", rows)
+    write_text(out / "baselines.md", _markdown(rows, store))
     notes = (PUBLISHED_NOTE, LOSS_NOTE)
     simulated = bool(store.source["simulated"])
-    write_baselines_page(out / "baselines.html", frame, store=store.folder.name, simulated=simulated, notes=notes)
-    return Baselines(out, frame)
+    write_baselines_page(out / "baselines.html", rows, store=store.folder.name, simulated=simulated, notes=notes)
 
 
 def _with_or_without_weights(
@@ -134,7 +141,7 @@ def _row(evaluated: Evaluated) -> dict[str, Any]:
 
 
 def _published(recipe: str) -> dict[str, Any]:
-    with resources.files(__package__).joinpath("published.csv").open("r", encoding="utf-8") as stream:
+    with resources.files("protloc.verbs").joinpath("published.csv").open("r", encoding="utf-8") as stream:
         table = pd.read_csv(stream, index_col="recipe").add_prefix("published_")
     return table.reindex([recipe]).iloc[0].to_dict()  # nan where nothing was published
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from protloc.atlas.files import StrPath
 from protloc.atlas.prepare import prepare
 from protloc.atlas.reading import Reading
 from protloc.atlas.simulate import simulate
@@ -38,7 +39,7 @@ class Demonstration:
 
 
 def demo(
-    out: Path,
+    out: StrPath,
     *,
     fields: int = FIELDS,
     epochs: int = EPOCHS,
@@ -59,8 +60,9 @@ def demo(
         show_progress: Draw bars.
     """
     tell = say or (lambda _line: None)
+    out = Path(out)
+    tell(f"simulate: {fields} fields of {SOURCE_SIDE} px, about a minute")
     atlas = simulate(out / "atlas", fields=fields, side=SOURCE_SIDE, seed=seed, balanced=True)
-    tell(f"simulate: {fields} fields in {atlas.folder}")
     prepared = prepare(atlas.images, out / "store", labels=atlas.labels, reading=Reading(side=SIDE))
     tell(f"prepare: {prepared.summary}")
     tell(f"split: {split_source(prepared.store, seed=seed).summary}")

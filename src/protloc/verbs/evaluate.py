@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -13,13 +14,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from protloc.apply.predict import predict_rows
+from protloc.atlas.files import StrPath
 from protloc.atlas.store import Store
 from protloc.curate.split import rows_of
 from protloc.errors import SplitError
 from protloc.judge.evaluate import Evaluation, Floor, PartEvaluation, evaluate_part
+from protloc.judge.evaluation import HEADLINES
 from protloc.judge.predictions import PartPredictions
 from protloc.learn.bundle import Bundle
-from protloc.learn.epochs import best_epoch
 from protloc.learn.runs import Run, read_run
 from protloc.progress import Progress
 from protloc.show.report import write_report
@@ -29,13 +31,6 @@ from protloc.verbs.split import read_split
 
 JUDGED = ("validation", "test")
 SHOWN_FIELDS = 12  # best and worst fields in the report: two rows on a desktop, six on a phone
-HEADLINES = {
-    "loss": "loss",
-    "macro_f1": "macro-F1",
-    "samples_f1": "samples-F1",
-    "micro_f1": "micro-F1",
-    "mean_average_precision": "mAP",
-}
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,7 @@ class Evaluated:
         return f"{shown}\nReport: {self.report}"
 
 
-def evaluate(folder: Path, *, progress: Progress | None = None) -> Evaluated:
+def evaluate(folder: StrPath, *, progress: Progress | None = None) -> Evaluated:
     """Predict the validation and test part of a run, judge both, and write numbers and report into the run.
 
     Args:
@@ -73,10 +68,11 @@ def evaluate(folder: Path, *, progress: Progress | None = None) -> Evaluated:
         RunError: if the folder is no run, or the split was made anew since.
         BundleError, StoreError, SplitError: if what the run refers to is missing or does not fit.
     """
+    folder = Path(folder)
     run = read_run(folder)
     store = Store.open(run.store)
     split = read_split(store, run.split_name)
-    run.check_split(split)
+    run.check_fields(store, split)
     bundle, rows = run.bundle(), rows_of(split, store.ids)
     predictions = _predict(bundle, store, rows, progress)
     training_truth = store.targets[rows["train"]]
@@ -95,7 +91,7 @@ def evaluate(folder: Path, *, progress: Progress | None = None) -> Evaluated:
         said.write(folder / "predictions" / f"{part}.parquet")
     evaluation.write(folder / "evaluation.json")
     sizes = {part: len(members) for part, members in rows.items()}
-    content = _content(run, store, sizes, evaluation, predictions["test"])
+    content = _content(run, bundle.metrics["epoch"], store, sizes, evaluation, predictions["test"])
     return Evaluated(run, evaluation, write_report(folder / "report.html", content))
 
 
@@ -116,9 +112,10 @@ def _predict(
 
 
 def _content(
-    run: Run, store: Store, sizes: Mapping[str, int], evaluation: Evaluation, test: PartPredictions
+    run: Run, kept_epoch: int, store: Store, sizes: Mapping[str, int], evaluation: Evaluation, test: PartPredictions
 ) -> ReportContent:
     picked = pick_fields(test.truth, test.logits, thresholds=evaluation.thresholds, count=SHOWN_FIELDS)
+    recipe = ["protloc", "train", run.record.store, "--recipe", str(run.folder / "settings.toml")]
     return ReportContent(
         run=run.folder.resolve().name,
         recipe=run.settings.recipe,
@@ -127,13 +124,12 @@ def _content(
         evaluation=evaluation,
         test=PartAnswers(test.truth, test.logits),
         log=pd.DataFrame([asdict(epoch) for epoch in run.history]),
-        best_epoch=best_epoch(run.history).epoch,
+        best_epoch=kept_epoch,
         best=_shown(store, test, picked.best),
         worst=_shown(store, test, picked.worst),
         settings=run.settings.model_dump(),
         provenance=_provenance(run),
-        command=f"protloc train {run.record.store} --recipe {run.folder / 'settings.toml'} "
-        f"--split {run.split_name} --out {run.folder}-again",
+        command=shlex.join([*recipe, "--split", run.split_name, "--out", f"{run.folder}-again"]),
     )
 
 

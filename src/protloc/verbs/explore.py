@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from protloc.atlas.files import atomic_folder, write_json, write_text
+from protloc.atlas.files import StrPath, atomic_folder, write_json, write_text
 from protloc.atlas.store import Store
 from protloc.atlas.table import LabelTable
 from protloc.curate.imbalance import class_counts, co_occurrence, labels_per_field, minority_classes
@@ -60,7 +60,7 @@ class ExploreResult:
         )
 
 
-def explore(source: Store | LabelTable, *, out: Path, name: str | None = None) -> ExploreResult:
+def explore(source: Store | LabelTable, *, out: StrPath, name: str | None = None) -> ExploreResult:
     """Count the labels of a store or label table, look at the stains of a store, and write figures and a page.
 
     Args:
@@ -71,6 +71,7 @@ def explore(source: Store | LabelTable, *, out: Path, name: str | None = None) -
     Raises:
         ProtlocError: if ``out`` exists and is something else.
     """
+    out = Path(out)
     _check_replaceable(out)
     store = source if isinstance(source, Store) else None
     table = source if isinstance(source, LabelTable) else source.table if source.labelled else None
@@ -91,10 +92,12 @@ def explore(source: Store | LabelTable, *, out: Path, name: str | None = None) -
 
 
 def _check_replaceable(out: Path) -> None:
-    empty = out.is_dir() and not any(out.iterdir())
-    if out.exists() and not empty and not (out / FACTS).is_file():
+    names = {path.name for path in out.iterdir()} if out.is_dir() else set[str]()
+    others = sorted(name for name in names - {PAGE, FACTS} if not name.endswith(".png"))
+    if others or (names and FACTS not in names) or out.is_file():
+        found = f"it has {others[0]}" if others else f"it has no {FACTS}"
         raise ProtlocError(
-            f"--out: {out} exists and is no output of explore (it has no {FACTS}), so it is left as it is. "
+            f"--out: {out} exists and is not only an output of explore ({found}), so it is left as it is. "
             "Give a folder that does not exist yet, or remove this one."
         )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from protloc.atlas.files import StrPath
 from protloc.atlas.store import Store
 from protloc.atlas.table import LabelTable
 from protloc.curate.split import PARTS, Split, balance, split
@@ -43,7 +45,7 @@ def split_source(
     source: Store | LabelTable,
     *,
     name: str = "default",
-    out: Path | None = None,
+    out: StrPath | None = None,
     fractions: tuple[float, float, float] = FRACTIONS,
     seed: int = 0,
 ) -> SplitResult:
@@ -62,7 +64,7 @@ def split_source(
         SettingsError: if ``out`` is missing for a label table, or no ``.parquet`` file.
     """
     table = source.table if isinstance(source, Store) else source
-    file = out or (split_file(source, name) if isinstance(source, Store) else None)
+    file = Path(out) if out is not None else (split_file(source, name) if isinstance(source, Store) else None)
     if file is None or file.suffix != ".parquet":
         raise SettingsError(f"--out: {file}, expected the .parquet file to write the split of a label table to.")
     made = split(table, fractions=fractions, seed=seed)
@@ -73,7 +75,13 @@ def split_source(
 
 
 def split_file(store: Store, name: str) -> Path:
-    """Return where a store keeps the split of this name."""
+    """Return where a store keeps the split of this name.
+
+    Raises:
+        SettingsError: if the name would not do as a file's.
+    """
+    if not re.fullmatch(r"[\w.-]+", name):
+        raise SettingsError(f"split name {name!r}: expected letters, digits, dots, dashes, as in by-field.")
     return store.folder / "splits" / f"{name}.parquet"
 
 

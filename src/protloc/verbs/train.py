@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from protloc.atlas.files import StrPath
 from protloc.atlas.store import Store
 from protloc.learn.recipes import load_recipe
 from protloc.learn.train import TrainResult, train
@@ -14,8 +15,8 @@ from protloc.verbs.split import read_split
 def train_recipe(
     store: Store,
     *,
-    recipe: str | Path,
-    run: Path,
+    recipe: StrPath,
+    run: StrPath,
     split_name: str = "default",
     overrides: Sequence[str] = (),
     resume: bool = False,
@@ -40,11 +41,11 @@ def train_recipe(
         WeightsError: if the initial weights cannot be had.
         RunError: if ``run`` exists, or cannot be resumed with these settings.
     """
-    settings = load_recipe(recipe).with_overrides(list(overrides))
+    settings = load_recipe(Path(recipe) if not isinstance(recipe, str) else recipe).with_overrides(list(overrides))
     return train(
         store,
         settings=settings,
-        run=run,
+        run=Path(run),
         split=read_split(store, split_name),
         split_name=split_name,
         resume=resume,

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from protloc.atlas.files import atomic_file, write_csv, write_json
+from protloc.atlas.files import StrPath, atomic_file, write_csv, write_json
 from protloc.atlas.simulate.camera import STAINS, expose
 from protloc.atlas.simulate.draw import FieldPlan, plan_fields
 from protloc.atlas.simulate.staining import render_clean
@@ -78,7 +78,7 @@ class _Arguments:
 
 
 def simulate(
-    dest: Path,
+    dest: StrPath,
     *,
     fields: int,
     side: int = 512,
@@ -115,7 +115,7 @@ def simulate(
     arguments = _Arguments(fields, side, seed, balanced, masks)
     _check(arguments, jobs)
     plans = plan_fields(fields, side=side, seed=seed, balanced=balanced)
-    dest = Path(dest)
+    dest = Path(dest).resolve()
     if not _stands_already(dest, arguments):
         partial_folder = _begin(dest, arguments)
         _render_all(partial_folder, plans, arguments, jobs, progress)
@@ -158,8 +158,14 @@ def _written(folder: Path) -> dict[str, Any] | None:
 def _begin(dest: Path, arguments: _Arguments) -> Path:
     """Open the unfinished folder, emptied unless it was begun with the same arguments."""
     folder = dest.with_name(dest.name + ".partial")
-    if folder.exists() and _written(folder) != asdict(arguments):
-        shutil.rmtree(folder)
+    begun = _written(folder)
+    if begun is None and folder.exists() and any(folder.iterdir()):
+        raise StoreError(
+            f"{folder}: exists and is no unfinished atlas, expected a name that is free. "
+            "Move it away, or name another folder."
+        )
+    if begun != asdict(arguments):
+        shutil.rmtree(folder, ignore_errors=True)
     (folder / "train").mkdir(parents=True, exist_ok=True)
     if arguments.masks:
         (folder / "masks").mkdir(exist_ok=True)
