@@ -54,4 +54,4 @@ def _cell(value: object) -> str:
     if isinstance(value, Integral):
         return f"{int(value):,}"
     number = float(value)
-    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.4f}"
+    return f"{number:,.1f}" if abs(number) >= 10 else f"{number:.4f}"
