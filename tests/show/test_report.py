@@ -252,7 +252,7 @@ def test_recipes_are_set_side_by_side(tmp_path: Path, read_page: Reader) -> None
     )
     table = comparison_table(rows, caption="c")
     assert table.header[-1] == "test macro f1"
-    assert table.rows == (("a", "none", "3", "1,234", "0.5000"), ("b", "–", "12", "8.0000", "–"))
+    assert table.rows == (("a", "none", "3", "1,234.5", "0.5000"), ("b", "–", "12", "8.0000", "–"))
     assert table.text == {1}
     out = write_baselines_page(
         tmp_path / "b.html", rows, store="demo", simulated=True, notes=["published: other fields"]
