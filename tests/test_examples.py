@@ -29,7 +29,7 @@ def test_the_simulated_atlas_is_judged(monkeypatch, tmp_path, capsys):
 
 def test_own_images_get_answers_in_own_words(monkeypatch, tmp_path, tiny_world, capsys):
     places = (tiny_world.images, tiny_world.labels, tiny_world.classes, tmp_path)
-    run(monkeypatch, "own_images", *places, "--stains", "green,blue", "--side", 32, "--epochs", 12)
+    run(monkeypatch, "own_images", *places, "--stains", "green,blue", "--side", 32, "--epochs", 40)
     answers = pd.read_csv(tmp_path / "answers.csv", keep_default_na=False)
     assert len(answers) == 84
     assert {"Disc", "Ring"} <= {name for answer in answers["answer"] for name in answer.split("; ")}
