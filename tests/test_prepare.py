@@ -221,12 +221,12 @@ def test_rejected_fields_are_listed_with_file_and_reason(images: Path, tmp_path:
     assert "rejected.csv; the first: f01_blue.png: damaged" in prepared.summary
 
 
-def test_strict_makes_a_rejection_an_error_and_leaves_nothing(images: Path, tmp_path: Path) -> None:
+def test_strict_makes_a_rejection_an_error_and_leaves_but_the_reasons(images: Path, tmp_path: Path) -> None:
     (images / "f01_blue.png").unlink()
-    told = r"store: not made, 1 fields were rejected and --strict was said\. \(1\) f01: no blue image"
+    told = r"store: not made, 1 fields .* --strict was said\..*rejected.csv; the first: \(1\) f01: no blue"
     with pytest.raises(StoreError, match=told):
         prepare(images, tmp_path / "store", reading=READING, strict=True)
-    assert names(tmp_path) == ["images"]
+    assert names(tmp_path) == ["images", "store.rejected.csv"]
     prepare(images, tmp_path / "store", reading=READING)
     with pytest.raises(
         StoreError, match=r"store: exists, with 1 fields rejected, and --strict was said\. Its rejected"
@@ -235,13 +235,14 @@ def test_strict_makes_a_rejection_an_error_and_leaves_nothing(images: Path, tmp_
     assert len(Store.open(tmp_path / "store")) == FIELDS - 1
 
 
-def test_no_field_left_is_an_error_and_leaves_nothing(images: Path, tmp_path: Path) -> None:
+def test_no_field_left_is_an_error_and_leaves_but_the_reasons(images: Path, tmp_path: Path) -> None:
     for file in images.glob("*_blue.png"):
         file.unlink()
-    told = r"no field is left, 10 were rejected\. \(1\) f00: no blue image.* \(3\) f02: .* … and 7 more\."
+    told = r"no field is left, 10 were rejected\. .*store\.rejected\.csv; the first: \(1\) f00: .* \(3\) f02"
     with pytest.raises(StoreError, match=told):
         prepare(images, tmp_path / "store", reading=READING)
-    assert names(tmp_path) == ["images"]
+    assert names(tmp_path) == ["images", "store.rejected.csv"]
+    assert list(pd.read_csv(tmp_path / "store.rejected.csv")["id"]) == [f"f{number:02d}" for number in range(FIELDS)]
 
 
 def test_wrong_arguments_leave_nothing(images: Path, tmp_path: Path) -> None:
@@ -392,9 +393,11 @@ def test_real_fields_give_tiles(real_data: Path, tmp_path: Path) -> None:
 
 
 def test_real_images_without_their_stains_are_all_rejected(real_data: Path, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"no field is left, 60 were rejected\. \(1\) 019ba74e.*: no red and"):
+    with pytest.raises(StoreError, match=r"no field is left, 60 were rejected\..* \(1\) 019ba74e.*: no red and"):
         _prepare_real(real_data, tmp_path / "store", "unlabelled")
-    assert names(tmp_path) == []
+    listed = pd.read_csv(tmp_path / "store.rejected.csv")
+    assert names(tmp_path) == ["store.rejected.csv"]
+    assert set(listed["id"]) == {file.name.rpartition("_")[0] for file in (real_data / "unlabelled").iterdir()}
 
 
 def test_real_green_images_are_a_store_of_one_stain(real_data: Path, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def prepare(
         TableError: if the label table is wrong.
         SettingsError: if ``jobs`` is less than one.
         StoreError: if ``store`` exists with other content or cannot be written, no field is left, or one is rejected
-            under ``strict``.
+            under ``strict``; the rejected fields are then in ``<store>.rejected.csv``.
     """
     source, store, labels = Path(source), Path(store), Path(labels) if labels is not None else None
     vocabulary = vocabulary or load_vocabulary("kaggle2018")
@@ -239,7 +239,9 @@ def _finish(
     rejected = _rejected(journal, table)
     if not journal.images or (strict and len(rejected)):
         shutil.rmtree(journal.folder)
-        raise StoreError(_refusal(store, rejected, left=journal.images))
+        listed = store.with_name(f"{store.name}.rejected.csv")
+        write_csv(listed, rejected)
+        raise StoreError(_refusal(store, rejected, left=journal.images, listed=listed))
     shards = journal.close_shards()
     write_parquet(journal.folder / "fields.parquet", _frame(journal, table))
     write_csv(journal.folder / "rejected.csv", rejected)
@@ -279,12 +281,14 @@ def _rejected(journal: Journal, table: LabelTable | None) -> pd.DataFrame:
     return pd.DataFrame(listed, columns=REJECTED_COLUMNS)
 
 
-def _refusal(store: Path, rejected: pd.DataFrame, *, left: int) -> str:
+def _refusal(store: Path, rejected: pd.DataFrame, *, left: int, listed: Path) -> str:
     shown = " ".join(f"({number}) {reason}" for number, reason in enumerate(rejected["reason"][:3], start=1))
-    more = f" … and {len(rejected) - 3} more." if len(rejected) > 3 else ""
-    if left:
-        return f"{store}: not made, {len(rejected)} fields were rejected and --strict was said. {shown}{more}"
-    return f"{store}: not made, no field is left, {len(rejected)} were rejected. {shown}{more}"
+    why = (
+        f"{len(rejected)} fields were rejected and --strict was said"
+        if left
+        else f"no field is left, {len(rejected)} were rejected"
+    )
+    return f"{store}: not made, {why}. All are listed with the reason in {listed}; the first: {shown}"
 
 
 def _prepared(store: Store, *, resumed: int = 0, existed: bool = False) -> Prepared:
