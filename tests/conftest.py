@@ -12,6 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from protloc.atlas.images import FieldFiles, read_planes
 from protloc.atlas.prepare import prepare
 from protloc.atlas.reading import Reading
 from protloc.atlas.stains import HPA_STAINS
@@ -80,6 +81,19 @@ def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> TinyWorld:
 def tiny_store(tiny_world: TinyWorld) -> Store:
     """Return the store of the tiny world; do not change it."""
     return tiny_world.store
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the ids of the fields that are decoded from now on, as they are."""
+    fields: list[str] = []
+
+    def counting(field: FieldFiles, *arguments: object, **options: object) -> object:
+        fields.append(field.id)
+        return read_planes(field, *arguments, **options)
+
+    monkeypatch.setattr("protloc.atlas.reading.read_planes", counting)
+    return fields
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 import pytest
 
-from protloc.atlas.images import FieldFiles, read_planes
 from protloc.atlas.journal import Entry, Journal
 from protloc.atlas.prepare import prepare
 from protloc.atlas.reading import Reading
@@ -38,19 +37,6 @@ def images(tmp_path: Path) -> Path:
             pixels = generator.integers(0, 256, (16, 16), dtype=np.uint8)
             cv2.imwrite(str(folder / f"f{number:02d}{stain.suffix}.png"), pixels)
     return folder
-
-
-@pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the ids of the fields that are decoded from now on, as they are."""
-    fields: list[str] = []
-
-    def counting(field: FieldFiles, *arguments: object, **options: object) -> object:
-        fields.append(field.id)
-        return read_planes(field, *arguments, **options)
-
-    monkeypatch.setattr("protloc.atlas.reading.read_planes", counting)
-    return fields
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from protloc.atlas.images import FieldFiles, read_planes
 from protloc.atlas.prepare import Prepared, prepare
 from protloc.atlas.reading import Reading
 from protloc.atlas.stains import HPA_STAINS, parse_stains
@@ -46,19 +45,6 @@ def images(tmp_path: Path) -> Path:
     for number in range(FIELDS):
         write_field(folder, f"f{number:02d}")
     return folder
-
-
-@pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the ids of the fields that are decoded from now on, as they are."""
-    fields: list[str] = []
-
-    def counting(field: FieldFiles, *arguments: object, **options: object) -> object:
-        fields.append(field.id)
-        return read_planes(field, *arguments, **options)
-
-    monkeypatch.setattr("protloc.atlas.reading.read_planes", counting)
-    return fields
 
 
 def contents(folder: Path) -> dict[str, bytes]:
