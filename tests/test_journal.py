@@ -291,3 +291,14 @@ def test_a_second_process_is_kept_out_while_the_first_writes(tmp_path: Path) -> 
         Journal(tmp_path / "j", plan="p", image_shape=(1, 8, 8))
     with Journal(tmp_path / "j", plan="p", image_shape=(1, 8, 8)) as journal:
         assert journal.finished == 0
+
+
+def test_a_folder_that_was_refused_is_free_once_it_is_cleared(tmp_path: Path) -> None:
+    strange = tmp_path / "j" / "thesis.txt"
+    strange.parent.mkdir()
+    strange.write_text("years of work")
+    with pytest.raises(StoreError, match=r"holds thesis\.txt"):
+        Journal(tmp_path / "j", plan="p", image_shape=(1, 8, 8))
+    strange.unlink()
+    with Journal(tmp_path / "j", plan="p", image_shape=(1, 8, 8)) as journal:
+        assert journal.finished == 0

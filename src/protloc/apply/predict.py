@@ -18,7 +18,7 @@ from protloc.atlas.stains import Stain
 from protloc.atlas.store import Store
 from protloc.atlas.vocabulary import Vocabulary
 from protloc.errors import BundleError, ImageError, SettingsError
-from protloc.judge.metrics import sigmoid
+from protloc.judge.metrics import answers_of, sigmoid
 from protloc.learn.bundle import Bundle
 from protloc.progress import Progress
 
@@ -52,7 +52,7 @@ class Predictions:
     @property
     def answers(self) -> NDArray[np.bool_]:
         """Return the array of shape (fields, classes): which classes are answered; none for rejected fields."""
-        return self.probabilities >= self.thresholds
+        return answers_of(self.logits, thresholds=self.thresholds.tolist())
 
     def table(self) -> pd.DataFrame:
         """Return ``id``, a probability column a class name, and ``answer``, the class names joined by ``; ``."""
@@ -224,9 +224,9 @@ def _batches(images: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]
 
 def _logits(bundle: Bundle, batches: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = bundle.network().to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    network = bundle.network().to(device)
     with torch.inference_mode():
-        parts = [network(torch.from_numpy(batch).to(device)).float().cpu().numpy() for batch in batches]
+        parts = [network(torch.from_numpy(batch).to(device)).cpu().numpy() for batch in batches]
     return np.concatenate(parts) if parts else np.zeros((0, len(bundle.vocabulary)), np.float32)
 
 

@@ -68,8 +68,12 @@ class Journal:
         self._rows_a_shard = max(1, (SHARD_BYTES - len(self._header(0))) // self._image_bytes)
         self._file = folder / JOURNAL
         self._lock = _lock(folder)
-        if not self._file.is_file() or next(self._lines(), None) != {"plan": plan}:
-            self._start(plan)
+        try:
+            if not self._file.is_file() or next(self._lines(), None) != {"plan": plan}:
+                self._start(plan)
+        except BaseException:
+            _unlock(self._lock)
+            raise
         for stray in folder.glob(".*.partial"):  # a table that was being written when the kill came
             stray.unlink()
         self.finished, self.images, whole_bytes = self._count()
@@ -85,10 +89,9 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._entries.close()
-        if self._lock is not None:
-            os.close(self._lock)
         if self._shard is not None:
             self._shard.close()
+        _unlock(self._lock)
 
     def append(self, entry: Entry, images: Sequence[NDArray[np.uint8]]) -> None:
         """Add a finished field and its images, one a row of ``entry``."""
@@ -215,6 +218,11 @@ def _lock(folder: Path) -> int | None:
         os.close(descriptor)
         raise StoreError(f"{folder}: another prepare is writing it. Wait for it, or name another store.") from error
     return descriptor
+
+
+def _unlock(descriptor: int | None) -> None:
+    if descriptor is not None:
+        os.close(descriptor)
 
 
 class _Bytes:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -293,5 +293,5 @@ def _refusal(store: Path, rejected: pd.DataFrame, *, left: int, listed: Path) ->
 
 def _prepared(store: Store, *, resumed: int = 0, existed: bool = False) -> Prepared:
     rejected = pd.read_csv(store.folder / "rejected.csv", dtype=str, keep_default_na=False)
-    counts: Counter[str] = Counter(json.loads((store.folder / "store.json").read_text("utf-8"))["counts"])
+    counts = json.loads((store.folder / "store.json").read_text("utf-8"))["counts"]
     return Prepared(store, counts["source_fields"], rejected, resumed, counts["cropped"], existed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def train_recipe(
         WeightsError: if the initial weights cannot be had.
         RunError: if ``run`` exists, or cannot be resumed with these settings.
     """
-    settings = load_recipe(Path(recipe) if not isinstance(recipe, str) else recipe).with_overrides(list(overrides))
+    settings = load_recipe(os.fspath(recipe)).with_overrides(overrides)
     return train(
         store,
         settings=settings,
