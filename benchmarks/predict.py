@@ -14,8 +14,9 @@ from protloc.apply.predict import predict, predict_rows
 from protloc.atlas.prepare import prepare
 from protloc.atlas.simulate import simulate
 from protloc.atlas.store import Store
+from protloc.judge.answering import AnswerRule
 from protloc.learn.backbones import build_network
-from protloc.learn.bundle import Bundle, portable_state
+from protloc.learn.bundle import Bundle, Member, portable_state
 from protloc.learn.network import Normalisation
 
 
@@ -27,12 +28,10 @@ def untrained(backbone: str, store: Store) -> Bundle:
         vocabulary=store.vocabulary,
         stains=store.stains,
         side=store.side,
-        normalisation=Normalisation((20.0,) * 4, (30.0,) * 4),
-        thresholds=(0.5,) * len(store.vocabulary),
+        rule=AnswerRule.plain(len(store.vocabulary)),
+        members=(Member(Normalisation((20.0,) * 4, (30.0,) * 4), {}, portable_state(network.state_dict())),),
         settings={},
-        metrics={},
         protloc_version="0",
-        state=portable_state(network.state_dict()),
     )
 
 

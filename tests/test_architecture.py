@@ -23,7 +23,7 @@ ROOMS = (
     ("show",),
     ("verbs",),
     ("serve",),
-    ("console",),
+    ("console", "options"),
     ("cli",),
 )
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}

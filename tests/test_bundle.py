@@ -1,4 +1,4 @@
-"""Bundles: the same network back, and no half or damaged one taken for whole."""
+"""Bundles: the same networks back, and no half or damaged one taken for whole."""
 
 from __future__ import annotations
 
@@ -6,34 +6,70 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from protloc.atlas.stains import Stain
 from protloc.atlas.vocabulary import Compartment, Vocabulary
 from protloc.errors import BundleError
+from protloc.judge.answering import AnswerRule
+from protloc.judge.calibration import Calibration
+from protloc.judge.three_way import Cuts
+from protloc.judge.thresholds import Thresholds
 from protloc.learn.backbones import BASELINE_CNN, build_network
-from protloc.learn.bundle import Bundle, portable_state
+from protloc.learn.bundle import Bundle, Member, ensemble, portable_state, write_rule
 from protloc.learn.network import FieldNetwork, Normalisation
 
 USUAL = Normalisation(means=(12.5, 33.1), deviations=(20.0, 41.7))
+FITTED = AnswerRule(
+    Calibration((1.5, 0.75, 1.0), (0.25, -1.0, 0.0)),
+    Thresholds(
+        (0.5, 0.25, 0.75),
+        "per class",
+        {"fixed": 0.5, "per class": 0.625},
+        hits=(0.5, 0.75, 1.0),
+        alarms=(0.0, 0.25, 0.5),
+    ),
+    Cuts((0.1, 0.0, 0.05), (0.9, 2.0, 0.8), 0.1),
+    prevalences=(0.5, 0.125, 0.25),
+    fields=80,
+    poses=8,
+)
 
 
-@pytest.fixture(scope="module")
-def bundle() -> Bundle:
-    network = build_network(BASELINE_CNN, stains=2, classes=3, side=16, dropout=0.5, seed=7)
+def trained(*, seed: int, usual: Normalisation = USUAL, macro_f1: float = 0.5) -> Bundle:
+    """Return a bundle of one network with random weights."""
+    network = build_network(BASELINE_CNN, stains=2, classes=3, side=16, dropout=0.5, seed=seed)
+    metrics = {"epoch": seed, "macro_f1": macro_f1, "mean_average_precision": None}
     return Bundle(
         backbone=BASELINE_CNN,
         vocabulary=Vocabulary("shapes", tuple(Compartment(number, f"shape {number}") for number in range(3))),
         stains=(Stain("green", "_green"), Stain("dapi", "_ch00")),
         side=16,
-        normalisation=USUAL,
-        thresholds=(0.5, 0.25, 0.75),
+        rule=FITTED,
+        members=(Member(usual, metrics, portable_state(network.state_dict())),),
         settings={"backbone": BASELINE_CNN, "epochs": 3},
-        metrics={"epoch": 2, "macro_f1": 0.5, "mean_average_precision": None},
         protloc_version="0.1.0",
-        state=portable_state(network.state_dict()),
     )
+
+
+def some_fields() -> torch.Tensor:
+    return torch.randint(0, 256, (5, 2, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return trained(seed=7)
+
+
+@pytest.fixture(scope="module")
+def three() -> list[Bundle]:
+    """Three networks that learnt from fields of other brightness."""
+    return [
+        trained(seed=seed, usual=Normalisation((mean, 30.0), (20.0, 40.0)), macro_f1=mean / 40)
+        for seed, mean in ((1, 10.0), (2, 20.0), (6, 30.0))
+    ]
 
 
 @pytest.fixture
@@ -44,18 +80,20 @@ def folder(bundle: Bundle, tmp_path: Path) -> Path:
 
 def test_what_is_saved_is_loaded(bundle: Bundle, folder: Path) -> None:
     loaded = Bundle.load(folder)
-    for name in ("backbone", "vocabulary", "stains", "side", "normalisation", "thresholds", "settings", "metrics"):
+    for name in ("backbone", "vocabulary", "stains", "side", "rule", "settings", "metrics"):
         assert getattr(loaded, name) == getattr(bundle, name), name
     assert loaded.protloc_version == "0.1.0"
-    assert loaded.state.keys() == bundle.state.keys()
-    assert all(torch.equal(loaded.state[name], tensor) for name, tensor in bundle.state.items())
+    assert [member.normalisation for member in loaded.members] == [USUAL]
+    ours, theirs = bundle.members[0].state, loaded.members[0].state
+    assert theirs.keys() == ours.keys()
+    assert all(torch.equal(theirs[name], tensor) for name, tensor in ours.items())
 
 
 def test_the_network_takes_stored_fields_and_is_ready_to_predict(bundle: Bundle, folder: Path) -> None:
-    fields = torch.randint(0, 256, (5, 2, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    trained = build_network(BASELINE_CNN, stains=2, classes=3, side=16)
-    trained.load_state_dict(dict(bundle.state))
-    expected = FieldNetwork(trained, USUAL).eval()(fields)
+    fields = some_fields()
+    network = build_network(BASELINE_CNN, stains=2, classes=3, side=16)
+    network.load_state_dict(dict(bundle.members[0].state))
+    expected = FieldNetwork(network, USUAL).eval()(fields)
     network = Bundle.load(folder).network()
     assert not network.training
     logits = network(fields)
@@ -69,7 +107,7 @@ def test_saving_twice_gives_the_same_bytes_and_no_other_file(bundle: Bundle, fol
     Bundle.load(folder).save(folder)
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
     assert before.keys() == {"model.safetensors", "model.json"}
-    assert bundle.state["head.1.weight"].dtype == torch.float32
+    assert bundle.members[0].state["head.1.weight"].dtype == torch.float32
 
 
 def test_what_is_not_there_is_told(folder: Path, tmp_path: Path) -> None:
@@ -90,8 +128,9 @@ def test_damaged_weights_are_refused(folder: Path, damage) -> None:
 
 def test_new_weights_with_an_old_description_are_refused(bundle: Bundle, folder: Path, tmp_path: Path) -> None:
     # what a kill between the two files leaves
-    changed = {name: tensor + 1 for name, tensor in bundle.state.items()}
-    replace(bundle, state=changed).save(tmp_path / "new")
+    (member,) = bundle.members
+    changed = replace(member, state={name: tensor + 1 for name, tensor in member.state.items()})
+    replace(bundle, members=(changed,)).save(tmp_path / "new")
     (tmp_path / "new/model.safetensors").replace(folder / "model.safetensors")
     with pytest.raises(BundleError, match=r"not the weights that model.json describes"):
         Bundle.load(folder)
@@ -101,8 +140,8 @@ def test_new_weights_with_an_old_description_are_refused(bundle: Bundle, folder:
     ("written", "words"),
     [
         ("{", "model.json: damaged"),
-        ("[]", "model.json: format None, expected 1"),
-        ('{"format": 2}', "model.json: format 2, expected 1. Use the protloc version that wrote"),
+        ("[]", "model.json: format None, expected 2"),
+        ('{"format": 1}', "model.json: format 1, expected 2. Use the protloc version that wrote .* or train again"),
     ],
 )
 def test_a_damaged_description_is_refused(folder: Path, written: str, words: str) -> None:
@@ -111,12 +150,13 @@ def test_a_damaged_description_is_refused(folder: Path, written: str, words: str
         Bundle.load(folder)
 
 
-def test_a_description_without_a_part_is_refused(folder: Path) -> None:
+@pytest.mark.parametrize("part", ["vocabulary", "answers", "members"])
+def test_a_description_without_a_part_is_refused(folder: Path, part: str) -> None:
     file = folder / "model.json"
     described = json.loads(file.read_text())
-    del described["normalisation"]
+    del described[part]
     file.write_text(json.dumps(described))
-    with pytest.raises(BundleError, match=r"not a bundle of this version \(KeyError\('normalisation'\)\)"):
+    with pytest.raises(BundleError, match=rf"not a bundle of this version \(KeyError\('{part}'\)\)"):
         Bundle.load(folder)
 
 
@@ -124,6 +164,79 @@ def test_a_description_without_a_part_is_refused(folder: Path) -> None:
 def test_weights_of_another_network_are_refused(bundle: Bundle, other: dict[str, object]) -> None:
     with pytest.raises(BundleError, match="its weights are not those of"):
         replace(bundle, **other).network()
+
+
+def test_a_rule_is_replaced_without_touching_the_weights(bundle: Bundle, folder: Path) -> None:
+    plain = AnswerRule.plain(3)
+    before = (folder / "model.safetensors").stat()
+    write_rule(folder, plain)
+    after = (folder / "model.safetensors").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    loaded = Bundle.load(folder)
+    assert loaded.rule == plain
+    assert loaded.with_rule(FITTED).rule == FITTED
+    loaded.with_rule(FITTED).save(folder.parent / "again")
+    bundle.save(folder)
+    for name in ("model.json", "model.safetensors"):
+        assert (folder.parent / "again" / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_a_rule_is_given_only_to_a_bundle(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"nowhere/model.json: cannot be read"):
+        write_rule(tmp_path / "nowhere", FITTED)
+
+
+def test_an_ensemble_answers_with_the_mean_of_its_members(three: list[Bundle], tmp_path: Path) -> None:
+    ensemble(three, rule=FITTED).save(tmp_path / "joined")
+    joined = Bundle.load(tmp_path / "joined")
+    apart = np.stack([one.network()(some_fields()).detach().numpy() for one in three])
+    network = joined.network()
+    assert not network.training
+    np.testing.assert_array_equal(network.each(some_fields()).detach().numpy(), apart)
+    np.testing.assert_allclose(network(some_fields()).detach().numpy(), (apart[0] + apart[1] + apart[2]) / 3, atol=1e-6)
+    assert np.ptp(apart, axis=0).min() > 0
+    assert [member.normalisation.means[0] for member in joined.members] == [10.0, 20.0, 30.0]
+    assert joined.rule == FITTED
+
+
+def test_the_figures_of_an_ensemble_are_the_means_of_its_members(three: list[Bundle]) -> None:
+    metrics = ensemble(three, rule=FITTED).metrics
+    assert metrics == {"epoch": 3.0, "macro_f1": pytest.approx(0.5), "mean_average_precision": None}
+
+
+def test_half_an_ensemble_is_never_read_as_a_whole(three: list[Bundle], tmp_path: Path) -> None:
+    ensemble(three, rule=FITTED).save(tmp_path / "three")
+    ensemble(three[:2], rule=FITTED).save(tmp_path / "two")
+    (tmp_path / "two/model.safetensors").replace(tmp_path / "three/model.safetensors")
+    with pytest.raises(BundleError, match=r"not the weights that model.json describes"):
+        Bundle.load(tmp_path / "three")
+
+
+@pytest.mark.parametrize("members", [0, 1, 2, 4])
+def test_another_number_of_members_than_weights_is_refused(three: list[Bundle], tmp_path: Path, members: int) -> None:
+    ensemble(three, rule=FITTED).save(tmp_path)
+    file = tmp_path / "model.json"
+    described = json.loads(file.read_text())
+    described["members"] = (described["members"] * 2)[:members]
+    file.write_text(json.dumps(described))
+    with pytest.raises(BundleError, match=r"not a bundle of this version|its weights are not those of"):
+        Bundle.load(tmp_path).network()
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"side": 32}, "the side of bundle 3 is 32, of the first 16; expected the same"),
+        ({"tile": 64}, "the tile of bundle 3 is 64, of the first None"),
+        ({"bit_depth": 12}, "the bit_depth of bundle 3"),
+        ({"backbone": "resnet10t"}, "the backbone of bundle 3 is resnet10t"),
+        ({"stains": (Stain("dapi", "_ch00"), Stain("green", "_green"))}, "the stains of bundle 3"),
+        ({"vocabulary": Vocabulary("other", (Compartment(0, "a"),))}, "the vocabulary of bundle 3"),
+    ],
+)
+def test_bundles_that_differ_are_not_joined(three: list[Bundle], other: dict[str, object], told: str) -> None:
+    with pytest.raises(BundleError, match=told):
+        ensemble([*three[:2], replace(three[2], **other)], rule=FITTED)
 
 
 def test_the_state_of_a_bundle_stays_as_it_was_while_training_goes_on() -> None:

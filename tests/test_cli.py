@@ -15,7 +15,9 @@ from protloc import console
 from protloc.cli import main
 from protloc.errors import ProtlocError
 
-COMMANDS = ("simulate", "prepare", "explore", "split", "train", "evaluate", "baselines", "predict", "demo")
+COMMANDS = (
+    "simulate", "prepare", "explore", "audit", "split", "train", "evaluate", "compare", "baselines", "predict", "demo",
+)  # fmt: skip
 
 
 def run(*arguments: object) -> int:
@@ -33,11 +35,24 @@ def trained(tmp_path_factory, tiny_world) -> Path:
     images, labels, classes = tiny_world.images, tiny_world.labels, tiny_world.classes
     assert run("prepare", images, store, "--labels", labels, "--vocabulary", classes, "--side", 32) == 0
     assert run("explore", store, "--out", folder / "explore") == 0
+    assert run("audit", store, "--keys", write_keys(folder / "fields.csv", tiny_world.store.ids)) == 0
     assert run("split", store) == 0
+    assert run("split", store, "--folds", 3, "--name", "cv") == 0
     quick = ("--epochs", 12, "--set", "batch_size=8", "--set", "dropout=0.0")
     assert run("train", store, "--recipe", "baseline-cnn", "--out", here, *quick) == 0
     assert run("evaluate", here) == 0
+    assert run("train", store, "--recipe", "baseline-cnn", "--split", "cv", "--out", folder / "cv", *quick) == 0
+    assert run("evaluate", folder / "cv", "--tta") == 0
+    assert run("audit", store, "--keys", folder / "fields.csv", "--run", folder / "cv", "--out", folder / "audit") == 0
+    assert run("compare", here, here, "--out", folder / "compare") == 0
     return folder
+
+
+def write_keys(file: Path, ids: tuple[str, ...]) -> Path:
+    """Write a table in which two fields one after the other are of one antibody."""
+    lines = [f"{field},A{number // 2},P1" for number, field in enumerate(ids)]
+    file.write_text("\n".join(["id,antibody,plate", *lines]) + "\n", "utf-8")
+    return file
 
 
 def test_the_story_leaves_the_promised_files(trained):
@@ -45,7 +60,10 @@ def test_the_story_leaves_the_promised_files(trained):
         "store/store.json", "store/fields.parquet", "store/images-00000.npy", "store/rejected.csv",
         "store/splits/default.parquet", "explore/index.html", "run/settings.toml", "run/bundle/model.safetensors",
         "run/bundle/model.json", "run/log.csv", "run/predictions/validation.parquet", "run/predictions/test.parquet",
-        "run/evaluation.json", "run/report.html",
+        "run/evaluation.json", "run/report.html", "run/bundle/README.md", "store/groups.parquet",
+        "store/splits/cv.parquet", "store/audit/index.html", "store/audit/pairs.csv", "store/audit/audit.json", "audit/suspects.csv",
+        "audit/suspects.html", "compare/comparison.html", "compare/comparison.csv", "cv/folds/2/bundle/model.json",
+        "cv/bundle/model.safetensors", "cv/predictions/out-of-fold.parquet", "cv/report.html",
     ]  # fmt: skip
     assert [name for name in promised if not (trained / name).is_file()] == []
     assert list(trained.rglob("*.partial")) == []
@@ -55,7 +73,47 @@ def test_the_story_is_learnt(trained):
     test = json.loads((trained / "run" / "evaluation.json").read_text())["parts"]["test"]
     assert test["macro_f1"]["value"] > max(floor["macro_f1"]["value"] for floor in test["floors"]) + 0.1
     assert set(test) >= {"loss", "macro_f1", "samples_f1", "micro_f1", "mean_average_precision", "per_class"}
-    assert test["loss"] == {"value": test["loss"]["value"], "low": None, "high": None}
+
+
+def estimates(written: object) -> list[dict[str, float]]:
+    """Return every number with an interval that stands anywhere in ``evaluation.json``."""
+    if isinstance(written, dict):
+        own = [written] if "value" in written else []
+        return own + [each for value in written.values() for each in estimates(value)]
+    return [each for value in written for each in estimates(value)] if isinstance(written, list) else []
+
+
+@pytest.mark.parametrize("name", ["run", "cv"])
+def test_every_number_has_its_interval_and_none_is_null(trained, name):
+    text = (trained / name / "evaluation.json").read_text()
+    numbers = estimates(json.loads(text))
+    assert len(numbers) > 20
+    assert all(set(number) == {"value", "low", "high"} for number in numbers)
+    assert all(number["low"] <= number["value"] <= number["high"] for number in numbers)
+    assert "null" not in text
+
+
+def test_no_antibody_is_in_two_parts(trained):
+    parts = pd.read_parquet(trained / "store" / "splits" / "default.parquet")
+    antibody = pd.read_csv(trained / "fields.csv").set_index("id")["antibody"]
+    assert parts.groupby(parts["id"].map(antibody))["part"].nunique().max() == 1
+    assert parts["part"].nunique() == 3
+
+
+def test_a_run_compared_with_itself_is_not_resolvable(trained, capsys):
+    assert run("compare", trained / "run", trained / "run", "--out", trained / "again") == 0
+    told = capsys.readouterr().out
+    assert "not resolvable" in told
+    assert "better" not in told
+    assert "worse" not in told
+
+
+def test_the_ensemble_of_folds_predicts_like_any_bundle(trained, tiny_world, tmp_path):
+    out = tmp_path / "answers.csv"
+    assert run("predict", trained / "cv", tiny_world.images, "--out", out, "--adapt", "--no-tta") == 0
+    answers = pd.read_csv(out)
+    assert list(answers.columns) == ["id", *tiny_world.vocabulary.names, "answer", "present", "ask", "spread"]
+    assert answers["spread"].between(0, 0.5).all()
 
 
 def test_predict_answers_in_the_order_of_the_input(trained, tiny_world, tmp_path, capsys):
@@ -63,7 +121,7 @@ def test_predict_answers_in_the_order_of_the_input(trained, tiny_world, tmp_path
     assert run("predict", trained / "run" / "bundle", tiny_world.images, "--out", out) == 0
     assert "84 fields, 0 of them rejected" in capsys.readouterr().out
     answers = pd.read_csv(out)
-    assert list(answers.columns) == ["id", *tiny_world.vocabulary.names, "answer"]
+    assert list(answers.columns) == ["id", *tiny_world.vocabulary.names, "answer", "present", "ask"]
     assert tuple(answers["id"]) == tiny_world.store.ids
 
 

@@ -16,7 +16,7 @@ def shown(tmp_path_factory):
 
 def test_it_tells_every_step_and_ends_with_the_table_and_the_report(shown):
     made, told = shown
-    assert [line.split(":")[0] for line in told[:3]] == ["simulate", "prepare", "split"]
+    assert [line.split(":")[0] for line in told[:4]] == ["simulate", "prepare", "audit", "split"]
     assert "always all classes (test)" in made.summary
     assert str(made.folder / "run" / "report.html") in made.summary
     assert "simulated" in made.summary

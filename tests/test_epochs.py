@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protloc.errors import RunError
-from protloc.learn.epochs import Epoch, best_epoch, has_stalled, read_history, write_history
+from protloc.learn.epochs import Epoch, best_epoch, has_stalled, mean_history, read_history, write_history
 
 
 def row(epoch: int, macro_f1: float, samples_f1: float = 0.5, mean_average_precision: float = 0.5) -> Epoch:
@@ -98,3 +98,18 @@ def test_a_damaged_log_is_told(tmp_path: Path, text: str) -> None:
 
 def test_a_line_says_the_epoch_in_columns() -> None:
     assert row(7, 0.25).line(30).startswith("epoch  7/30  train loss 0.3000  validation loss 0.3333  macro-F1 0.2500")
+
+
+def test_courses_are_averaged_over_those_that_came_so_far() -> None:
+    averaged = mean_history([course([0.2, 0.4, 0.9]), course([0.4, 0.8]), course([0.6])])
+    assert [one.epoch for one in averaged] == [1, 2, 3]
+    assert [one.macro_f1 for one in averaged] == pytest.approx([0.4, 0.6, 0.9])
+    assert [one.seconds for one in averaged] == [4.5, 3.0, 1.5]  # of all together
+    assert averaged[0].train_loss == pytest.approx(0.3)
+    assert mean_history([]) == mean_history([(), ()]) == ()
+
+
+def test_a_figure_that_a_part_does_not_have_is_averaged_over_the_others() -> None:
+    averaged = mean_history([course([math.nan, math.nan]), course([0.5, math.nan])])
+    assert averaged[0].macro_f1 == 0.5
+    assert math.isnan(averaged[1].macro_f1)

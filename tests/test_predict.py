@@ -1,4 +1,4 @@
-"""Predicting: order, rejected fields, formats, stains."""
+"""Predicting: order, rejected fields, formats, stains, poses, members, shift."""
 
 from __future__ import annotations
 
@@ -8,35 +8,58 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from protloc.apply.predict import Predictions, predict, predict_rows, rejected_file, write_predictions
+from protloc.apply.predict import member_logits, predict, predict_rows
+from protloc.apply.predictions import Predictions, rejected_file, write_predictions
 from protloc.atlas.reading import Reading
 from protloc.atlas.stains import HPA_STAINS, Stain
 from protloc.atlas.vocabulary import load_vocabulary
 from protloc.errors import BundleError, ImageError, SettingsError
+from protloc.judge.answering import AnswerRule
+from protloc.judge.calibration import Calibration
+from protloc.judge.shift import adapted
+from protloc.judge.three_way import Cuts
+from protloc.judge.thresholds import Thresholds
+from protloc.learn.augment import poses
 from protloc.learn.backbones import build_network
-from protloc.learn.bundle import Bundle, portable_state
+from protloc.learn.bundle import Bundle, Member, ensemble, portable_state
 from protloc.learn.network import Normalisation
 
 SIDE = 32
+FITTED = AnswerRule(
+    Calibration((2.0, 1.0, 1.0), (0.0, 0.5, -0.5)),
+    Thresholds((0.5, 0.4, 0.6), "per class", {}, hits=(0.8, 0.7, 0.9), alarms=(0.1, 0.2, 0.1)),
+    Cuts((0.2, 0.2, 0.2), (0.8, 0.8, 0.8), 0.1),
+    prevalences=(0.2, 0.4, 0.1),
+    fields=60,
+)
 
 
-@pytest.fixture(scope="module")
-def bundle(tiny_world) -> Bundle:
+def untrained(tiny_world, *, seed: int = 3) -> Bundle:
     """Return a network with random weights: what it says is as good as any for how it is written down."""
-    network = build_network("baseline-cnn", stains=4, classes=3, side=SIDE, seed=3)
+    network = build_network("baseline-cnn", stains=4, classes=3, side=SIDE, seed=seed)
     return Bundle(
         backbone="baseline-cnn",
         vocabulary=tiny_world.vocabulary,
         stains=HPA_STAINS,
         side=SIDE,
-        normalisation=Normalisation((10.0,) * 4, (20.0,) * 4),
-        thresholds=(0.5, 0.5, 0.5),
+        rule=AnswerRule.plain(3),
+        members=(Member(Normalisation((10.0,) * 4, (20.0,) * 4), {}, portable_state(network.state_dict())),),
         settings={},
-        metrics={},
         protloc_version="0",
-        state=portable_state(network.state_dict()),
     )
+
+
+@pytest.fixture(scope="module")
+def bundle(tiny_world) -> Bundle:
+    return untrained(tiny_world)
+
+
+@pytest.fixture(scope="module")
+def pair(tiny_world) -> Bundle:
+    """Return two networks that answer together by a fitted rule."""
+    return ensemble([untrained(tiny_world, seed=seed) for seed in (3, 4)], rule=FITTED)
 
 
 def test_a_folder_is_answered_like_the_store_made_of_it(bundle, tiny_world):
@@ -59,13 +82,13 @@ def test_a_rejected_field_keeps_its_place_without_a_probability(bundle, tiny_wor
     assert answered.ids == tiny_world.store.ids
     assert list(answered.rejected["id"]) == ["f001"]
     assert "f001_green.png" in answered.rejected["reason"][0]
-    assert np.isnan(answered.probabilities[1]).all()
-    assert not answered.answers[1].any()
-    assert not np.isnan(np.delete(answered.probabilities, 1, axis=0)).any()
+    assert np.isnan(answered.answers.probabilities[1]).all()
+    assert not answered.answers.called[1].any()
+    assert not np.isnan(np.delete(answered.answers.probabilities, 1, axis=0)).any()
 
     out = tmp_path / "out.csv"
     write_predictions(answered, out)
-    assert pd.read_csv(out).loc[1, ["Disc", "Ring", "Bars", "answer"]].isna().all()
+    assert pd.read_csv(out).loc[1, ["Disc", "Ring", "Bars", "answer", "present", "ask"]].isna().all()
     assert list(pd.read_csv(rejected_file(out))["id"]) == ["f001"]
     assert "Rejected: f001" in answered.summary(out)
 
@@ -82,9 +105,10 @@ def test_a_table_has_a_probability_a_class_and_the_answer_in_words(tmp_path, end
     out = tmp_path / f"out{ending}"
     write_predictions(hand_made_answers(), out)
     table = read(out)
-    assert list(table.columns) == ["id", "Disc", "Ring", "Bars", "answer"]
+    assert list(table.columns) == ["id", "Disc", "Ring", "Bars", "answer", "present", "ask"]
     assert list(table["id"]) == ["b", "a"]
     assert table["answer"][0] == "Disc; Bars"
+    assert table["ask"][0] == "Disc; Ring; Bars"
     np.testing.assert_allclose(table.loc[1, ["Disc", "Ring", "Bars"]].astype(float), [0.25, 0.5, 0.25], atol=1e-6)
 
 
@@ -94,9 +118,27 @@ def test_a_submission_has_class_ids_with_spaces_between(tmp_path):
     assert out.read_text() == "Id,Predicted\nb,4 30\na,7\n"
 
 
-def test_a_threshold_belongs_to_its_class():
-    answers = replace(hand_made_answers(), thresholds=np.array([0.2, 0.9, 0.5])).answers
-    assert answers.tolist() == [[True, False, True], [True, False, False]]
+def test_a_fitted_rule_calibrates_calls_and_tells_what_is_certain():
+    # the odds 4, 1/4, 1.5 and 1/3, 1, 1/3: Disc's are squared, Ring's times sqrt(e), Bars' over sqrt(e)
+    table = replace(hand_made_answers(), rule=FITTED).table()
+    odds = np.array([[16, 0.25 * np.e**0.5, 1.5 / np.e**0.5], [1 / 9, np.e**0.5, 1 / 3 / np.e**0.5]])
+    np.testing.assert_allclose(table[["Disc", "Ring", "Bars"]], odds / (1 + odds), rtol=1e-6)
+    assert table["answer"].tolist() == ["Disc", "Ring"]  # Bars: 0.476 is under 0.6
+    assert table["present"].tolist() == ["Disc", ""]
+    assert table["ask"].tolist() == ["Ring; Bars", "Ring"]  # Ring: 0.29 and 0.62; Bars: 0.476, then 0.17
+
+
+def test_a_submission_is_of_what_is_called():
+    predicted = replace(hand_made_answers(), rule=FITTED).submission()["Predicted"]
+    assert predicted.tolist() == ["4", "7"]
+
+
+def test_a_model_that_was_never_judged_says_so(tmp_path):
+    answers = hand_made_answers()
+    assert "not calibrated and no answer is certain" in answers.summary(tmp_path / "x.csv")
+    assert "protloc evaluate RUN does both" in answers.summary(tmp_path / "x.csv")
+    judged = replace(answers, rule=FITTED).summary(tmp_path / "x.csv")
+    assert judged == f"{tmp_path / 'x.csv'}: 2 fields, 0 of them rejected."
 
 
 @pytest.mark.parametrize(("name", "style", "told"), [("x.xlsx", "table", "'.xlsx'"), ("x.csv", "list", "'list'")])
@@ -149,6 +191,97 @@ def test_progress_counts_fields(bundle, tiny_world):
     assert told == [(done, 84) for done in range(1, 85)]
 
 
+def test_members_are_averaged_and_their_spread_is_told(pair, tiny_world):
+    apart = [predict_rows(untrained(tiny_world, seed=seed), tiny_world.store, np.arange(84)) for seed in (3, 4)]
+    answered = predict(pair, tiny_world.images)
+    np.testing.assert_allclose(answered.logits, (apart[0] + apart[1]) / 2, atol=1e-5)
+    first, second = (FITTED.probabilities(logits) for logits in apart)
+    assert answered.spread is not None
+    # the standard deviation of two numbers is half of their difference
+    np.testing.assert_allclose(answered.spread, (np.abs(first - second) / 2).max(axis=1), atol=1e-6)
+    assert answered.spread.min() > 0
+    table = answered.table()
+    assert list(table.columns)[-4:] == ["answer", "present", "ask", "spread"]
+    np.testing.assert_array_equal(table["spread"], answered.spread)
+
+
+def test_members_may_be_had_apart(pair, tiny_store):
+    rows = np.arange(10)
+    apart = member_logits(pair, [tiny_store.images(rows[:6]), tiny_store.images(rows[6:])])
+    assert apart.shape == (2, 10, 3)
+    assert apart.dtype == np.float32
+    np.testing.assert_allclose(apart.mean(axis=0), predict_rows(pair, tiny_store, rows), atol=1e-5)
+    assert member_logits(pair, []).shape == (2, 0, 3)
+
+
+def test_a_rejected_field_has_no_spread(pair, tiny_world, tmp_path):
+    images = shutil.copytree(tiny_world.images, tmp_path / "images")
+    (images / "f002_red.png").write_bytes(b"not an image")
+    table = predict(pair, images).table().set_index("id")
+    assert table["spread"].isna().tolist() == [field == "f002" for field in table.index]
+    assert table.loc["f002", ["answer", "present", "ask"]].tolist() == ["", "", ""]
+
+
+def test_poses_are_the_eight_of_a_square():
+    field = torch.arange(2 * 9).reshape(1, 2, 3, 3)
+    by_hand = [
+        np.rot90(side, turns, (2, 3)) for side in (field.numpy(), field.numpy()[..., ::-1]) for turns in range(4)
+    ]
+    found = [pose.numpy() for pose in poses(field)]
+    assert [pose.tolist() for pose in found] == [pose.tolist() for pose in by_hand]
+    assert len({pose.tobytes() for pose in map(np.ascontiguousarray, found)}) == 8
+
+
+def test_averaged_over_poses_the_logits_are_the_mean_over_turned_images(pair, tiny_store):
+    rows = np.arange(7)
+    images = tiny_store.images(rows)
+    turned = [np.rot90(side, turns, (2, 3)).copy() for side in (images, images[..., ::-1]) for turns in range(4)]
+    expected = np.mean([member_logits(pair, [one], tta=False) for one in turned], axis=0)
+    found = member_logits(pair, [images], tta=True)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(predict_rows(pair, tiny_store, rows, tta=True), expected.mean(axis=0), atol=1e-5)
+    assert np.abs(found - member_logits(pair, [images])).max() > 1e-3
+
+
+def test_averaged_over_poses_a_turned_field_is_answered_alike(bundle, tiny_store):
+    images = tiny_store.images([5, 40])
+    as_it_is = member_logits(bundle, [images], tta=True)
+    for pose in poses(torch.from_numpy(images)):
+        turned = member_logits(bundle, [pose.contiguous().numpy()], tta=True)
+        np.testing.assert_allclose(turned, as_it_is, atol=1e-5)
+
+
+def test_the_poses_are_those_it_was_judged_with_unless_said(pair, tiny_world, tmp_path):
+    turning = pair.with_rule(replace(FITTED, poses=8))
+    asked = predict(pair, tiny_world.images, tta=True)
+    np.testing.assert_array_equal(predict(turning, tiny_world.images).logits, asked.logits)
+    straight = predict(turning, tiny_world.images, tta=False)
+    np.testing.assert_array_equal(straight.logits, predict(pair, tiny_world.images).logits)
+    assert "a mean over 8 poses, but the model was judged on 1" in asked.summary(tmp_path / "x.csv")
+    assert "a mean over 1 poses, but the model was judged on 8" in straight.summary(tmp_path / "x.csv")
+    assert predict(turning, tiny_world.images).notes == ()
+
+
+def test_answers_are_adapted_to_the_folder(pair, tiny_world, monkeypatch, tmp_path):
+    monkeypatch.setattr("protloc.judge.shift.FEWEST", 50)
+    plain, shifted = (predict(pair, tiny_world.images, adapt=adapt) for adapt in (False, True))
+    np.testing.assert_array_equal(shifted.logits, plain.logits)
+    expected = adapted(FITTED, plain.logits).rule
+    assert shifted.rule == expected != FITTED
+    np.testing.assert_array_equal(shifted.answers.probabilities, expected.probabilities(plain.logits))
+    assert "Adapted to how frequent classes are in these 84 fields" in shifted.summary(tmp_path / "x.csv")
+
+
+def test_few_fields_are_not_adapted_to(pair, tiny_world, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    for stain in HPA_STAINS:
+        shutil.copy(tiny_world.images / f"f002{stain.suffix}.png", images)
+    answered = predict(pair, images, adapt=True)
+    assert answered.rule == FITTED
+    assert "Not adapted: too few fields (1) to tell" in answered.summary(tmp_path / "x.csv")
+
+
 def hand_made_answers() -> Predictions:
     """Return two fields with the probabilities .8 .2 .6 and .25 .5 .25, of classes with the ids 4, 7 and 30."""
     vocabulary = load_vocabulary("kaggle2018")
@@ -161,6 +294,6 @@ def hand_made_answers() -> Predictions:
         ids=("b", "a"),
         logits=np.log(probabilities / (1 - probabilities)).astype(np.float32),
         vocabulary=replace(vocabulary, compartments=compartments),
-        thresholds=np.full(3, 0.5),
+        rule=AnswerRule.plain(3),
         rejected=pd.DataFrame(columns=["id", "reason"]),
     )

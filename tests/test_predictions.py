@@ -6,18 +6,34 @@ import numpy as np
 import pytest
 
 from protloc.errors import RunError
-from protloc.judge.predictions import PartPredictions
+from protloc.judge.predictions import TYPES, PartPredictions
+
+SAID = PartPredictions(
+    ids=("b", "a"),
+    groups=("b", "twins"),
+    truth=np.array([[1, 0, 1], [0, 0, 0]], np.uint8),
+    logits=np.array([[0.25, -1.5, 3.0], [1e-7, -80.0, 12.5]], np.float32),
+    probabilities=np.array([[0.56, 0.18, 0.95], [0.5, 0.0, 1.0]], np.float32),
+    called=np.array([[True, False, True], [True, False, True]]),
+    verdicts=np.array([[0, 0, 1], [0, -1, 1]], np.int8),
+)
 
 
 def test_what_is_written_is_read(tmp_path):
-    truth = np.array([[1, 0, 1], [0, 0, 0]], np.uint8)
-    logits = np.array([[0.25, -1.5, 3.0], [1e-7, -80.0, 12.5]], np.float32)
-    PartPredictions(("b", "a"), truth, logits).write(tmp_path / "test.parquet")
+    SAID.write(tmp_path / "test.parquet")
     read = PartPredictions.read(tmp_path / "test.parquet")
-    assert read.ids == ("b", "a")
-    np.testing.assert_array_equal(read.truth, truth)
-    np.testing.assert_array_equal(read.logits, logits)
-    assert (read.truth.dtype, read.logits.dtype) == (np.uint8, np.float32)
+    assert (read.ids, read.groups) == (SAID.ids, SAID.groups)
+    for name, dtype in TYPES.items():
+        np.testing.assert_array_equal(getattr(read, name), getattr(SAID, name))
+        assert getattr(read, name).dtype == dtype
+
+
+def test_rows_are_taken_in_their_order():
+    taken = SAID.rows(np.array([1, 0, 1]))
+    assert len(taken) == 3
+    assert (taken.ids, taken.groups) == (("a", "b", "a"), ("twins", "b", "twins"))
+    assert taken.verdicts.tolist() == [[0, -1, 1], [0, 0, 1], [0, -1, 1]]
+    assert taken.truth.tolist() == [[0, 0, 0], [1, 0, 1], [0, 0, 0]]
 
 
 @pytest.mark.parametrize("content", [None, b"not parquet"])

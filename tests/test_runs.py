@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from protloc.atlas.store import Store
-from protloc.curate.split import Split, split
+from protloc.curate.split import Folds, Split, split
 from protloc.errors import RunError
 from protloc.learn.recipes import TrainSettings
-from protloc.learn.runs import read_run, split_digest, write_run
+from protloc.learn.runs import existing_run, read_run, split_digest, write_run
 
 SETTINGS = TrainSettings(recipe="mine", epochs=2, minority_classes=("Ring",))
 
@@ -26,7 +26,7 @@ def test_what_is_written_is_read(tiny_store: Store, parts: Split, tmp_path: Path
     assert read == written
     assert (read.settings, read.store, read.split_name) == (SETTINGS, tiny_store.folder.resolve(), "mine")
     assert set(read.record.versions) == {"protloc", "torch", "timm", "lightning", "numpy"}
-    assert read.history == ()
+    assert (read.history, read.folds, read.record.folds) == ((), (), 0)
     assert not read.finished
     read.check_fields(tiny_store, parts)
 
@@ -38,6 +38,35 @@ def test_a_split_made_anew_is_noticed_whatever_its_order(tiny_store: Store, part
     assert split_digest(reordered) == split_digest(parts)
     with pytest.raises(RunError, match="the split mine has been made anew since the training"):
         run.check_fields(tiny_store, split(tiny_store.table, seed=1))
+
+
+def test_a_run_of_folds_is_read_with_the_folds_begun(tiny_store: Store, tmp_path: Path) -> None:
+    folds = Folds(tiny_store.ids, tuple(place % 3 for place in range(84)))
+    run = write_run(tmp_path / "run", settings=SETTINGS, store=tiny_store, split=folds, split_name="cv")
+    assert (run.record.folds, run.folds, run.history, run.finished) == (3, (), (), False)
+    for fold in (0, 1):
+        write_run(
+            run.fold_folder(fold), settings=SETTINGS, store=tiny_store, split=folds.split(fold), split_name=f"cv:{fold}"
+        )
+    read = read_run(tmp_path / "run")
+    assert [fold.split_name for fold in read.folds] == ["cv:0", "cv:1"]
+    assert [fold.folder.name for fold in read.folds] == ["0", "1"]
+    assert [fold.record.folds for fold in read.folds] == [0, 0]
+    read.check_fields(tiny_store, folds)
+    read.folds[1].check_fields(tiny_store, folds.split(1))
+    with pytest.raises(RunError, match=r"0 of 3 folds are trained, expected all. Go on with .* --resume"):
+        read.bundle()
+    moved = Folds(folds.ids, folds.folds[1:] + folds.folds[:1])
+    with pytest.raises(RunError, match="the split cv has been made anew since the training"):
+        read.check_fields(tiny_store, moved)
+    with pytest.raises(RunError, match="the split cv has been made anew since the training"):
+        existing_run(tmp_path / "run", settings=SETTINGS, store=tiny_store, split=moved, split_name="cv", resume=True)
+
+
+def test_folds_are_known_whatever_their_order() -> None:
+    folds = Folds(("a", "b", "c"), (0, 1, 2))
+    assert split_digest(Folds(("c", "a", "b"), (2, 0, 1))) == split_digest(folds)
+    assert split_digest(Folds(("a", "b", "c"), (0, 2, 1))) != split_digest(folds)
 
 
 def test_a_folder_that_is_no_run_is_told(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from iterstrat.ml_stratifiers import IterativeStratification
 from protloc.atlas.files import write_parquet
 from protloc.atlas.table import LabelTable, read_labels
 from protloc.atlas.vocabulary import Compartment, Vocabulary, load_vocabulary
-from protloc.curate.split import PARTS, Split, balance, rows_of, split
+from protloc.curate.balance import balance
+from protloc.curate.split import PARTS, Split, rows_of, split
 from protloc.errors import SplitError
 
 FRACTIONS = (0.70, 0.15, 0.15)

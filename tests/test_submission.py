@@ -7,12 +7,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from protloc.apply.predict import predict, write_predictions
+from protloc.apply.predict import predict
+from protloc.apply.predictions import write_predictions
 from protloc.atlas.simulate import simulate
 from protloc.atlas.stains import parse_stains
 from protloc.atlas.vocabulary import load_vocabulary
+from protloc.judge.answering import AnswerRule
 from protloc.learn.backbones import build_network
-from protloc.learn.bundle import Bundle, portable_state
+from protloc.learn.bundle import Bundle, Member, portable_state
 from protloc.learn.network import Normalisation
 
 SIDE = 32
@@ -40,12 +42,10 @@ def green_bundle() -> Bundle:
         vocabulary=vocabulary,
         stains=parse_stains(["green"]),
         side=SIDE,
-        normalisation=Normalisation((10.0,), (20.0,)),
-        thresholds=(0.5,) * 28,
+        rule=AnswerRule.plain(28),
+        members=(Member(Normalisation((10.0,), (20.0,)), {}, portable_state(network.state_dict())),),
         settings={},
-        metrics={},
         protloc_version="0",
-        state=portable_state(network.state_dict()),
     )
 
 
@@ -61,7 +61,7 @@ def test_every_field_of_the_sample_is_answered_in_its_place(real_data, green_bun
     answered = predict(green_bundle, images)
     write_predictions(answered, out, style="kaggle")
     assert len(answered.ids) == 11_702
-    assert answered.answers.any()
+    assert answered.answers.called.any()
     assert problems_of(out, list(sample["Id"])) == []
 
 

@@ -104,7 +104,10 @@ def test_a_gap_in_the_vocabulary_is_no_class(read: Read) -> None:
         ("Id,Class\na,1\n", "the columns are ['Id', 'Class']"),
         ("Id;Target\na;1\n", "the columns are ['Id;Target'], expected Id and Target. Name the columns in the first"),
         ("\nName,Target\na,1\n", "line 2: the columns are ['Name', 'Target']"),
-        ("Id,Target\na,1\n\na,2\n", "line 4: id 'a' stands already in line 2. Keep one line a field"),
+        (
+            "Id,Target\na,1\n\na,2\n",
+            "line 4: id 'a' stands already in line 2, with other labels. Keep one line a field",
+        ),
         ("Id,Target\na,1\n a ,2\n", "line 3: id 'a' stands already in line 2"),
         ("Id,Target\na\n", "line 2: 1 cells ['a'], expected at least an id and a label cell"),
         ("Id,Target\n,1\n", "line 2: the id is empty. Give every field an id or delete the line"),
@@ -121,6 +124,20 @@ def test_a_gap_in_the_vocabulary_is_no_class(read: Read) -> None:
 def test_a_wrong_table_is_refused_with_place_value_and_remedy(read: Read, text: str | bytes, told: str) -> None:
     with pytest.raises(TableError, match=re.escape(told)):
         read(text)
+
+
+def test_a_line_that_repeats_another_is_read_once_and_counted(read: Read) -> None:
+    table = read("Id,Target\na,1 2\nb,\na,2 1\nb,\n a ,1|2\nc,0\n")
+    assert (table.ids, table.labels) == (("a", "b", "c"), ((1, 2), (), (0,)))
+    assert table.repeated == 3
+    assert read("Id,Target\na,1\n").repeated == 0
+    with pytest.raises(TableError, match="line 4: id 'a' stands already in line 2, with other labels"):
+        read("Id,Target\na,1\na,1\na,\n")
+
+
+def test_the_real_table_with_repeated_lines_is_read(real_data: Path) -> None:
+    table = read_labels(real_data / "tables" / "hpa_v18.csv", KAGGLE)
+    assert (len(table), table.repeated) == (77_864, 14)
 
 
 def test_a_missing_table_and_a_folder_are_refused(tmp_path: Path) -> None:

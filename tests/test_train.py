@@ -18,13 +18,15 @@ import torch
 from protloc.atlas.store import Store
 from protloc.curate.split import Split, split
 from protloc.errors import MissingExtraError, RunError, SettingsError, SplitError, StoreError
+from protloc.judge.answering import AnswerRule
 from protloc.learn import classifier as classifier_module
 from protloc.learn import keeper as keeper_module
 from protloc.learn import weights as weights_module
 from protloc.learn.bundle import Bundle
 from protloc.learn.epochs import best_epoch, read_history
 from protloc.learn.recipes import TrainSettings
-from protloc.learn.train import TrainResult, read_run, train
+from protloc.learn.runs import read_run
+from protloc.learn.train import TrainResult, train
 
 # every source of chance is on, so that resuming has something to get wrong
 SETTINGS = TrainSettings(
@@ -130,7 +132,8 @@ def test_the_bundle_answers_as_the_best_epoch_did(store: Store, parts: Split, wh
     assert figures.macro_f1 == pytest.approx(whole.macro_f1)
     assert figures.validation_loss == pytest.approx(bundle.metrics["validation_loss"], abs=1e-5)
     assert bundle.metrics["epoch"] == whole.best_epoch
-    assert (bundle.side, bundle.stains, bundle.thresholds) == (32, store.stains, (0.5, 0.5, 0.5))
+    assert (bundle.side, bundle.stains, len(bundle.members)) == (32, store.stains, 1)
+    assert bundle.rule == AnswerRule.plain(3)
 
 
 def test_a_run_holds_these_files_and_no_others(whole: TrainResult, capfd: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,7 @@ Cytosol GO:0005829 | Cytoplasmic bodies GO:0036464 | Rods & rings
 """
 
 
-@pytest.mark.parametrize("name", ["id", "answer", "Golgi; ER"])
+@pytest.mark.parametrize("name", ["id", "answer", "present", "ask", "spread", "Golgi; ER"])
 def test_a_name_that_a_table_of_answers_cannot_bear_is_refused(name: str) -> None:
     with pytest.raises(VocabularyError, match="expected no semicolon"):
         Vocabulary("own", (Compartment(0, name),))

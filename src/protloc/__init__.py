@@ -15,7 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from protloc.apply.predict import predict, write_predictions
+    from protloc.apply.predict import predict
+    from protloc.apply.predictions import write_predictions
     from protloc.atlas.prepare import prepare
     from protloc.atlas.reading import Reading
     from protloc.atlas.simulate import simulate
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from protloc.atlas.vocabulary import Vocabulary, load_vocabulary
     from protloc.errors import ProtlocError
     from protloc.learn.bundle import Bundle
+    from protloc.verbs.audit import audit
     from protloc.verbs.baselines import baselines
+    from protloc.verbs.compare import compare_runs as compare
     from protloc.verbs.demo import demo
     from protloc.verbs.evaluate import evaluate
     from protloc.verbs.explore import explore
@@ -41,7 +44,9 @@ _PLACES = {
     "Reading": ("atlas.reading", "Reading"),
     "Store": ("atlas.store", "Store"),
     "Vocabulary": ("atlas.vocabulary", "Vocabulary"),
+    "audit": ("verbs.audit", "audit"),
     "baselines": ("verbs.baselines", "baselines"),
+    "compare": ("verbs.compare", "compare_runs"),
     "demo": ("verbs.demo", "demo"),
     "evaluate": ("verbs.evaluate", "evaluate"),
     "explore": ("verbs.explore", "explore"),
@@ -54,7 +59,7 @@ _PLACES = {
     "simulate": ("atlas.simulate", "simulate"),
     "split": ("verbs.split", "split_source"),
     "train": ("verbs.train", "train_recipe"),
-    "write_predictions": ("apply.predict", "write_predictions"),
+    "write_predictions": ("apply.predictions", "write_predictions"),
 }
 
 __all__ = [
@@ -64,7 +69,9 @@ __all__ = [
     "Reading",
     "Store",
     "Vocabulary",
+    "audit",
     "baselines",
+    "compare",
     "demo",
     "evaluate",
     "explore",

@@ -4,17 +4,34 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import Annotated, Optional
 
 import typer
 
 from protloc import console
 from protloc.errors import ProtlocError
-
-if TYPE_CHECKING:
-    from protloc.atlas.stains import Stain
+from protloc.options import (
+    BitDepthOption,
+    EpochsOption,
+    Format,
+    JobsOption,
+    JoinOption,
+    Kept,
+    KeysOption,
+    MaxPixelsOption,
+    SeedOption,
+    SetOption,
+    SplitOption,
+    StainsOption,
+    ThresholdRule,
+    TileOption,
+    VocabularyOption,
+    bundle_folder,
+    parsed_keys,
+    parsed_stains,
+    with_epochs,
+)
 
 # What a command needs is imported when it runs: torch alone takes seconds, and --help shall not.
 # ruff: noqa: UP045 - and typer reads Optional[...] at run time
@@ -30,48 +47,6 @@ app = typer.Typer(
     "Every command takes --debug, which shows the traceback of an error.",
 )
 
-StainsOption = Annotated[
-    Optional[str],
-    typer.Option(
-        "--stains", help="NAME or NAME=SUFFIX, commas between, as in green,blue=_ch00. All four of HPA if not said."
-    ),
-]
-VocabularyOption = Annotated[
-    str, typer.Option("--vocabulary", help="kaggle2018, or a .csv or .toml file of your classes.")
-]
-JobsOption = Annotated[
-    Optional[int], typer.Option("--jobs", min=1, help="How many at a time. All processors if not said.")
-]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Another seed gives another draw.")]
-SetOption = Annotated[
-    Optional[list[str]], typer.Option("--set", help="A setting other than the recipe's, NAME=VALUE; repeat it.")
-]
-SplitOption = Annotated[
-    str, typer.Option("--split", help="Which split; the one named default is made where it is missing.")
-]
-TileOption = Annotated[
-    Optional[int], typer.Option("--tile", help="Cut fields into tiles of this many source px a side.")
-]
-BitDepthOption = Annotated[
-    Optional[int], typer.Option("--bit-depth", help="Bits of 16-bit files. Told from each field if not said.")
-]
-MaxPixelsOption = Annotated[
-    Optional[int], typer.Option("--max-pixels", help="Reject images with more pixels; 8192 x 8192 if not said.")
-]
-
-
-class Format(StrEnum):
-    """How predictions are written."""
-
-    table = "table"
-    kaggle = "kaggle"
-
-
-class Kept(StrEnum):
-    """What a split never parts."""
-
-    fields = "fields"
-
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; a user's mistake is told in one paragraph and ends with exit code 2."""
@@ -84,12 +59,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         console.complain(str(error))
         sys.exit(2)
-
-
-def _parse_stains(words: str | None) -> tuple[Stain, ...]:
-    from protloc.atlas.stains import HPA_STAINS, parse_stains
-
-    return HPA_STAINS if words is None else parse_stains(words.split(","))
 
 
 @app.command()
@@ -143,7 +112,7 @@ def prepare(
     from protloc.atlas.vocabulary import load_vocabulary
 
     limit = MAX_PIXELS if max_pixels is None else max_pixels
-    reading = Reading(_parse_stains(stains), side, tile, bit_depth, limit)
+    reading = Reading(parsed_stains(stains), side, tile, bit_depth, limit)
     with console.bar("preparing") as progress:
         made = run(
             source, store, labels=labels, vocabulary=load_vocabulary(vocabulary), reading=reading,
@@ -171,6 +140,30 @@ def explore(
 
 
 @app.command()
+def audit(
+    store: Annotated[Path, typer.Argument(help="A store, labelled or not.")],
+    keys: KeysOption = None,
+    join: JoinOption = None,
+    run: Annotated[
+        Optional[Path], typer.Option("--run", help="A run of folds, evaluated: its answers tell labels likely wrong.")
+    ] = None,
+    out: Annotated[
+        Optional[Path], typer.Option("--out", help="Folder for pages and tables; STORE/audit if not said.")
+    ] = None,
+) -> None:
+    """Find fields that are alike, join them into groups, tell what a naive split would leak.
+
+    Example: `protloc audit store --keys atlas/fields.csv`
+    """
+    from protloc.atlas.store import Store
+    from protloc.verbs.audit import audit as run_audit
+
+    with console.bar("auditing") as progress:
+        made = run_audit(Store.open(store), keys=keys, join=parsed_keys(join), run=run, out=out, progress=progress)
+    console.say(made.summary)
+
+
+@app.command()
 def split(
     source: Annotated[Path, typer.Argument(help="A store, or a label table.")],
     fractions: Annotated[tuple[float, float, float], typer.Option("--fractions", help="Shares of the parts.")] = (
@@ -178,23 +171,32 @@ def split(
         0.15,
         0.15,
     ),
-    by: Annotated[Kept, typer.Option("--by", help="What is kept together: the tiles of a field.")] = Kept.fields,
+    folds: Annotated[
+        Optional[int], typer.Option("--folds", help="Folds, 3 or more, instead of the three parts.")
+    ] = None,
+    by: Annotated[
+        Optional[Kept], typer.Option("--by", help="What stays together: groups where there are some, else fields.")
+    ] = None,
+    keys: KeysOption = None,
+    join: JoinOption = None,
     name: Annotated[str, typer.Option("--name", help="Name of a store's split.")] = "default",
     out: Annotated[Optional[Path], typer.Option("--out", help="File for a label table's split, .parquet.")] = None,
     seed: SeedOption = 0,
     vocabulary: VocabularyOption = "kaggle2018",
 ) -> None:
-    """Split into train, validation and test, every class in its share.
+    """Split into train, validation and test, or folds: no group in two parts, every class in its share.
 
-    Example: `protloc split store --fractions 0.7 0.15 0.15`
+    Example: `protloc split store --folds 5 --name cv`
     """
     from protloc.atlas.vocabulary import load_vocabulary
     from protloc.verbs.source import open_source
     from protloc.verbs.split import split_source
 
-    del by  # fields are the one choice yet
     opened = open_source(source, vocabulary=load_vocabulary(vocabulary))
-    made = split_source(opened, name=name, out=out, fractions=fractions, seed=seed)
+    made = split_source(
+        opened, name=name, out=out, fractions=fractions, folds=folds, by=None if by is None else by.value, keys=keys,
+        join=parsed_keys(join), seed=seed,
+    )  # fmt: skip
     console.say(made.summary)
 
 
@@ -204,11 +206,11 @@ def train(
     recipe: Annotated[str, typer.Option("--recipe", help="Name of a recipe, or a .toml file of settings.")],
     out: Annotated[Path, typer.Option("--out", help="Run to write.")],
     split: SplitOption = "default",
-    epochs: Annotated[Optional[int], typer.Option("--epochs", help="The most epochs, other than the recipe's.")] = None,
+    epochs: EpochsOption = None,
     set_: SetOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
 ) -> None:
-    """Train a recipe on a split of a store.
+    """Train a recipe on a split of a store; on folds, one network a fold and the ensemble of them.
 
     Recipes: baseline-cnn, baseline-resnet50, baseline-resnet50-augmented, baseline-resnet152-augmented, standard.
 
@@ -217,9 +219,8 @@ def train(
     from protloc.atlas.store import Store
     from protloc.verbs.train import train_recipe
 
-    overrides = [*(set_ or []), *([f"epochs={epochs}"] if epochs is not None else [])]
     made = train_recipe(
-        Store.open(store), recipe=recipe, run=out, split_name=split, overrides=overrides, resume=resume,
+        Store.open(store), recipe=recipe, run=out, split_name=split, overrides=with_epochs(set_, epochs), resume=resume,
         say=console.say, show_progress=sys.stderr.isatty(),
     )  # fmt: skip
     console.say(made.summary)
@@ -228,16 +229,46 @@ def train(
 
 
 @app.command()
-def evaluate(run: Annotated[Path, typer.Argument(help="A trained run.")]) -> None:
-    """Judge a run on its validation and test part: evaluation.json, report.html.
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A trained run.")],
+    tta: Annotated[
+        bool, typer.Option("--tta", help="Average the eight poses of each field; predict will too.")
+    ] = False,
+    error_rate: Annotated[
+        float, typer.Option("--error-rate", help="Share of errors that certain answers may have.")
+    ] = 0.10,
+    thresholds: Annotated[
+        ThresholdRule, typer.Option("--thresholds", help="How they are found; auto tries all on other fields.")
+    ] = ThresholdRule.auto,
+) -> None:
+    """Fit how a run answers, and judge it: evaluation.json, report.html.
 
     Example: `protloc evaluate runs/standard`
     """
     from protloc.verbs.evaluate import evaluate as judge
 
     with console.bar("evaluating") as progress:
-        made = judge(run, progress=progress)
+        made = judge(
+            run, tta=tta, error_rate=error_rate, threshold_rule=thresholds.value.replace("-", " "), progress=progress
+        )
     console.say(made.summary)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Evaluated runs; the first is what the others are set against.")],
+    out: Annotated[
+        Optional[Path], typer.Option("--out", help="Folder for table and page; beside the first run if not said.")
+    ] = None,
+    seed: SeedOption = 0,
+) -> None:
+    """Tell which runs differ on the same fields: better, worse or not resolvable.
+
+    Example: `protloc compare runs/baseline-cnn runs/standard`
+    """
+    from protloc.verbs.compare import compare_runs
+
+    console.say(compare_runs(runs, out=out, seed=seed).summary)
 
 
 @app.command()
@@ -245,20 +276,26 @@ def baselines(
     store: Annotated[Path, typer.Argument(help="A labelled store.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the table and the runs.")],
     split: SplitOption = "default",
-    epochs: Annotated[Optional[int], typer.Option("--epochs", help="The most epochs of every recipe.")] = None,
+    beside: Annotated[
+        Optional[str], typer.Option("--beside", help="Another split, to tell by how much it flatters.")
+    ] = None,
+    recipe: Annotated[
+        Optional[list[str]], typer.Option("--recipe", help="One of the recipes only; repeat it. All five if not said.")
+    ] = None,
+    epochs: EpochsOption = None,
     set_: SetOption = None,
 ) -> None:
     """Train and judge the five recipes on one split. Interrupted, the same command goes on.
 
-    Example: `protloc baselines store --out baselines`
+    Example: `protloc baselines store --out baselines --beside by-field`
     """
     from protloc.atlas.store import Store
+    from protloc.learn.recipes import RECIPES
     from protloc.verbs.baselines import baselines as run
 
-    overrides = [*(set_ or []), *([f"epochs={epochs}"] if epochs is not None else [])]
     made = run(
-        Store.open(store), out=out, split_name=split, overrides=overrides, say=console.say,
-        show_progress=sys.stderr.isatty(),
+        Store.open(store), out=out, split_name=split, beside=beside, recipes=recipe or RECIPES,
+        overrides=with_epochs(set_, epochs), say=console.say, show_progress=sys.stderr.isatty(),
     )  # fmt: skip
     console.say(made.summary)
 
@@ -275,26 +312,32 @@ def predict(
     tile: TileOption = None,
     bit_depth: BitDepthOption = None,
     max_pixels: MaxPixelsOption = None,
+    tta: Annotated[
+        Optional[bool], typer.Option("--tta/--no-tta", help="Average the eight poses; as evaluate did if not said.")
+    ] = None,
+    adapt: Annotated[
+        bool, typer.Option("--adapt", help="Fit the answers to how often classes occur among these very fields.")
+    ] = False,
     jobs: JobsOption = None,
 ) -> None:
     """Answer for every field of a folder.
 
     Example: `protloc predict runs/standard/bundle images --out answers.csv`
     """
-    from protloc.apply.predict import check_output, write_predictions
     from protloc.apply.predict import predict as run
+    from protloc.apply.predictions import check_output, write_predictions
     from protloc.atlas.images import MAX_PIXELS
     from protloc.atlas.reading import Reading
     from protloc.learn.bundle import Bundle
 
     check_output(out)
-    model = Bundle.load(bundle / "bundle" if (bundle / "bundle").is_dir() else bundle)
+    model = Bundle.load(bundle_folder(bundle))
     limit = MAX_PIXELS if max_pixels is None else max_pixels
     reading = Reading(model.stains, model.side, tile, bit_depth, limit)
     with console.bar("predicting") as progress:
         made = run(
-            model, source, stains=None if stains is None else _parse_stains(stains), reading=reading,
-            jobs=jobs, progress=progress,
+            model, source, stains=None if stains is None else parsed_stains(stains), reading=reading,
+            tta=tta, adapt=adapt, jobs=jobs, progress=progress,
         )  # fmt: skip
     write_predictions(made, out, style=format_.value)
     console.say(made.summary(out))
@@ -306,7 +349,7 @@ def demo(
     fields: Annotated[int, typer.Option("--fields", help="How many fields to simulate.")] = 2400,
     seed: SeedOption = 0,
 ) -> None:
-    """Simulate, prepare, split, train and evaluate: all of it in minutes, without a download.
+    """Simulate, prepare, audit, split, train and evaluate: all of it in minutes, without a download.
 
     Example: `protloc demo --out demo`
     """

@@ -11,6 +11,32 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from protloc.atlas.stains import HPA_STAINS
+from protloc.atlas.vocabulary import Compartment, Vocabulary
+from protloc.curate.groups import Leaks
+from protloc.judge.answering import AnswerRule, answer
+from protloc.judge.calibration import Calibration
+from protloc.judge.evaluate import evaluate_part
+from protloc.judge.evaluation import Evaluation
+from protloc.judge.predictions import PartPredictions
+from protloc.judge.three_way import Bands, Cuts, Deferral
+from protloc.judge.thresholds import Thresholds
+from protloc.learn.recipes import TrainSettings
+from protloc.show.report_content import Course, ReportContent, ShownFields, StoreFacts
+from protloc.show.tally import pick_fields
+
+VOCABULARY = Vocabulary("shapes", (Compartment(0, "Disc"), Compartment(4, "Ring & rod"), Compartment(9, "<i>Bars</i>")))
+RULE = AnswerRule(
+    Calibration((0.8, 0.9, 1.0), (0.1, 0.0, -0.1)),
+    Thresholds((0.5, 0.4, 0.3), "per class", {"fixed": 0.51, "one": 0.52, "per class": 0.58}),
+    Cuts((0.05, 0.1, 0.0), (0.9, 0.95, 2.0), 0.1),
+    prevalences=(0.6, 0.4, 0.0),
+    fields=15,
+)
+STORE = StoreFacts(
+    "demo-store", simulated=False, side=16, stains=HPA_STAINS, parts={"train": 70, "validation": 15, "test": 40}
+)
+
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
 
@@ -57,7 +83,8 @@ def read_checked(html: str) -> ReadPage:
     assert page.mistakes == page.open_tags == []
     assert not page.all("script") + page.all("link") + page.all("iframe")
     assert not re.search(r"url\(|@import|https?://", html)
-    assert all((image["src"] or "").startswith("data:image/png;base64,") for image in page.all("img"))
+    kinds = ("data:image/png;base64,", "data:image/jpeg;base64,")
+    assert all((image["src"] or "").startswith(kinds) for image in page.all("img"))
     assert all(image.get("alt") for image in page.all("img"))
     names = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(names) == len(set(names))
@@ -83,3 +110,98 @@ def log_of() -> Callable[[int], pd.DataFrame]:
         return pd.DataFrame({"epoch": steps, **losses, **dict.fromkeys(scores, 1 - 1 / (1 + steps))})
 
     return make
+
+
+def make_predictions(truth: np.ndarray, *, seed: int = 0, groups: int | None = None) -> PartPredictions:
+    """Return answers that are mostly right, of fields that are alike in so many groups (None: all are unlike)."""
+    generator = np.random.default_rng(seed)
+    logits = (4.0 * truth - 2 + generator.normal(0, 1.5, truth.shape)).astype(np.float32)
+    said = answer(RULE, logits)
+    ids = tuple(f"field{row}" for row in range(len(truth)))
+    alike = ids if groups is None else tuple(f"field{row % groups}" for row in range(len(truth)))
+    return PartPredictions(ids, alike, truth, logits, said.probabilities.astype(np.float32), said.called, said.verdicts)
+
+
+def make_truth(fields: int, *, seed: int = 0) -> np.ndarray:
+    """Return the truth of so many fields, in which the third class is absent."""
+    return (np.random.default_rng(seed).random((fields, 3)) < (0.6, 0.4, 0.0)).astype(np.uint8)
+
+
+def make_evaluation(parts: dict[str, PartPredictions], *, judged: str = "test") -> Evaluation:
+    """Return every metric of some parts, with intervals from few resamples."""
+    return Evaluation(
+        parts={
+            name: evaluate_part(said, vocabulary=VOCABULARY, training_truth=make_truth(70), resamples=200)
+            for name, said in parts.items()
+        },
+        vocabulary=VOCABULARY.name,
+        thresholds=RULE.thresholds.values,
+        threshold_rule=RULE.thresholds.rule,
+        judged=judged,
+        poses=1,
+        protloc_version="0.1.0",
+    )
+
+
+def shown(said: PartPredictions, rows: np.ndarray) -> ShownFields:
+    """Return random pictures of some fields."""
+    images = np.random.default_rng(1).integers(0, 255, (len(rows), 4, 16, 16), dtype=np.uint8)
+    return ShownFields(said.rows(rows), images)
+
+
+def make_deferral(*, wrong: float) -> Deferral:
+    """Return what is asked at error rates of 5 and 10 %; a share of the answers *present* is wrong, ± 2 %."""
+
+    def bands(value: float) -> Bands:
+        middle = np.full(2, value)
+        return Bands(middle, middle - 0.02, middle + 0.02)
+
+    return Deferral((0.05, 0.1), bands(0.4), bands(0.2), bands(0.03), bands(wrong))
+
+
+@pytest.fixture(scope="session")
+def truth_of() -> Callable[..., np.ndarray]:
+    """Return the function that makes the truth of a part."""
+    return make_truth
+
+
+@pytest.fixture(scope="session")
+def predictions_of() -> Callable[..., PartPredictions]:
+    """Return the function that answers the fields of a part."""
+    return make_predictions
+
+
+@pytest.fixture(scope="session")
+def evaluation_of() -> Callable[..., Evaluation]:
+    """Return the function that evaluates parts."""
+    return make_evaluation
+
+
+@pytest.fixture(scope="session")
+def deferral_of() -> Callable[..., Deferral]:
+    """Return the function that makes a deferral curve."""
+    return make_deferral
+
+
+@pytest.fixture(scope="session")
+def content(log_of: Callable[[int], pd.DataFrame]) -> ReportContent:
+    """Return what the report of a small run shows: 40 test fields, three classes, one of them absent."""
+    test = make_predictions(make_truth(40))
+    picked = pick_fields(test, count=3)
+    return ReportContent(
+        run="my-run",
+        recipe="standard",
+        vocabulary=VOCABULARY,
+        store=STORE,
+        evaluation=make_evaluation({"validation": make_predictions(make_truth(15, seed=1), seed=1), "test": test}),
+        predictions=test,
+        rule=RULE,
+        leaks=Leaks(40, 0, 0),
+        deferral=make_deferral(wrong=0.06),
+        courses=(Course(log_of(5), 4),),
+        best=shown(test, picked.best),
+        worst=shown(test, picked.worst),
+        settings=TrainSettings(recipe="standard", seed=7).model_dump(),
+        provenance={"python": "3.12.1", "torch": "2.14.0"},
+        command="protloc train demo-store --recipe standard --out my-run",
+    )

@@ -79,3 +79,10 @@ def test_any_image_gives_a_picture(image: np.ndarray, named: bool) -> None:  # n
 def test_thumbnails_are_shrunk_but_never_enlarged() -> None:
     sizes = [Image.open(io.BytesIO(thumbnail_bytes(np.zeros((side, side, 3), np.uint8)))).size for side in (32, 512)]
     assert sizes == [(32, 32), (160, 160)]
+
+
+def test_thumbnails_look_like_their_picture() -> None:
+    picture = np.zeros((64, 64, 3), np.uint8)
+    picture[16:48, 16:48] = (255, 0, 128)  # an edge in colour alone is where JPEG is worst
+    seen = np.asarray(Image.open(io.BytesIO(thumbnail_bytes(picture))).convert("RGB"), float)
+    assert np.abs(seen - picture).mean() < 4

@@ -114,7 +114,7 @@ def test_what_was_called_instead_can_be_drawn_without_a_label() -> None:
 
 
 def test_learning_curves_mark_the_epoch_that_was_kept(log_of: Logs) -> None:
-    losses, scores = learning_curves_figure(log_of(30), best_epoch=24).axes
+    losses, scores = learning_curves_figure([log_of(30)], best_epochs=[24]).axes
     labels = [line.get_label() for line in scores.lines]
     assert labels == ["macro-F1", "samples-F1", "micro-F1", "mean average precision", "epoch kept"]
     assert list(np.asarray(losses.lines[-1].get_xdata())) == [24, 24]
@@ -122,7 +122,15 @@ def test_learning_curves_mark_the_epoch_that_was_kept(log_of: Logs) -> None:
 
 @pytest.mark.parametrize("epochs", [1, 2, 300])
 def test_learning_curves_of_any_length_fit(epochs: int, log_of: Logs) -> None:
-    assert overhang(learning_curves_figure(log_of(epochs))) < HAIR
+    assert overhang(learning_curves_figure([log_of(epochs)], best_epochs=[None])) < HAIR
+
+
+def test_learning_curves_of_folds_are_drawn_together_and_named_once(log_of: Logs) -> None:
+    figure = learning_curves_figure([log_of(3), log_of(5)], best_epochs=[2, 2])
+    losses, scores = figure.axes
+    assert len(scores.lines) == 2 * 4 + 1
+    assert [len(text.get_text()) > 0 for text in losses.get_legend().get_texts()] == [True] * 3
+    assert overhang(figure) < HAIR
 
 
 def test_class_scores_show_absent_classes_and_intervals() -> None:
@@ -132,6 +140,7 @@ def test_class_scores_show_absent_classes_and_intervals() -> None:
         average_precision=np.array([0.6, nan, 0.3]),
         support=np.array([30, 0, 400]),
         f1_interval=np.array([[0.4, nan, 0.2], [0.6, nan, 0.3]]),
+        average_precision_interval=np.array([[0.5, nan, 0.1], [0.7, nan, 0.4]]),
     )
     figure = class_scores_figure(scores, NAMES)
     axes = figure.axes[0]
@@ -142,7 +151,12 @@ def test_class_scores_show_absent_classes_and_intervals() -> None:
     ]
     assert [bar.get_width() for bar in axes.patches] == [0.25, 0.5, 0]
     assert "absent" in words(figure)
-    assert "95 % interval of F1" in words(figure)
+    assert words(figure).count("95 % interval") == 1
+    segments = [segment for lines in axes.collections for segment in lines.get_segments() if len(segment)]
+    ends = [segment[:, 0].tolist() for segment in segments]
+    assert [0.2, 0.3] in ends
+    assert [0.5, 0.7] in ends
+    assert overhang(figure) < HAIR
 
 
 def test_precision_recall_begins_with_all_classes_and_skips_absent_ones() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from protloc.judge.answering import AnswerRule, answer
 from protloc.judge.metrics import field_f1, samples_f1
+from protloc.judge.predictions import PartPredictions
 from protloc.show.tally import (
     commonest_sets,
     evenly_spaced,
@@ -44,18 +48,30 @@ def test_the_mean_of_field_f1_is_samples_f1(truth: np.ndarray, random: object) -
     assert field_f1(truth.astype(np.uint8), answers).mean() == pytest.approx(samples_f1(truth, answers))
 
 
+def answered(truth: np.ndarray, logits: np.ndarray) -> PartPredictions:
+    """Return the answers of a network that calls from a probability of 0.5."""
+    said = answer(AnswerRule.plain(truth.shape[1]), logits)
+    ids = tuple(f"f{row}" for row in range(len(truth)))
+    return PartPredictions(ids, ids, truth, logits, said.probabilities, said.called, said.verdicts)
+
+
 def test_fields_are_picked_by_f1_then_by_loss_each_label_set_once() -> None:
     truth = np.array([[1, 0], [1, 0], [0, 1], [1, 1], [0, 0]], np.uint8)
-    logits = np.array([[1.0, -1], [5, -5], [-4, 4], [3, -3], [2, -2]])
+    logits = np.array([[1.0, -1], [5, -5], [-4, 4], [3, -3], [2, -2]], np.float32)
     # F1 1, 1, 1, 2/3, 0; the second is surer than the first, which has the same label set
-    picked = pick_fields(truth, logits, thresholds=(0.5, 0.5), count=2)
+    picked = pick_fields(answered(truth, logits), count=2)
     assert picked.best.tolist() == [1, 2]
     assert picked.worst.tolist() == [4, 3]
 
 
+def test_fields_are_picked_by_the_calls_that_were_made() -> None:
+    said = answered(np.eye(2, dtype=np.uint8), np.array([[3, -3], [-1, 1]], np.float32))
+    other = replace(said, called=np.array([[False, False], [False, True]]))
+    assert [pick_fields(each, count=1).best.tolist() for each in (said, other)] == [[0], [1]]
+
+
 def test_a_field_is_not_best_and_worst_at_once() -> None:
-    truth = np.eye(3, dtype=np.uint8)
-    picked = pick_fields(truth, np.zeros((3, 3)) - 1.0, thresholds=(0.5,) * 3, count=2)
+    picked = pick_fields(answered(np.eye(3, dtype=np.uint8), np.zeros((3, 3), np.float32) - 1), count=2)
     assert not set(picked.best) & set(picked.worst)
     assert len(picked.best) == 2
     assert len(picked.worst) == 1

@@ -3,78 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from protloc.atlas.files import StrPath, write_csv, write_parquet
+from protloc.apply.predictions import Predictions
+from protloc.atlas.files import StrPath
 from protloc.atlas.images import FieldFiles, find_fields
 from protloc.atlas.reading import FieldImages, Reading, in_order, read_field
 from protloc.atlas.stains import Stain
 from protloc.atlas.store import Store
-from protloc.atlas.vocabulary import Vocabulary
-from protloc.errors import BundleError, ImageError, SettingsError
-from protloc.judge.metrics import answers_of, sigmoid
+from protloc.errors import BundleError, ImageError
+from protloc.judge.answering import AnswerRule
+from protloc.judge.shift import adapted
+from protloc.learn.augment import POSES, poses
 from protloc.learn.bundle import Bundle
+from protloc.learn.network import Ensemble
 from protloc.progress import Progress
 
-_WRITERS = {".csv": write_csv, ".parquet": write_parquet}
 BATCH = 64  # larger batches gave nothing on two cores and cost memory
 
-
-@dataclass(frozen=True, eq=False)
-class Predictions:
-    """What a model says of fields, in the order of the input.
-
-    Attributes:
-        ids: Field (or tile) ids, rejected fields among them.
-        logits: Array of shape (fields, classes), float32; NaN throughout for a rejected field.
-        vocabulary: What the columns mean.
-        thresholds: Array of shape (classes,): a class is answered from this probability on.
-        rejected: Fields that could not be read: columns ``id``, ``reason``.
-    """
-
-    ids: tuple[str, ...]
-    logits: NDArray[np.float32]
-    vocabulary: Vocabulary
-    thresholds: NDArray[np.float64]
-    rejected: pd.DataFrame
-
-    @property
-    def probabilities(self) -> NDArray[np.float64]:
-        """Return the array of shape (fields, classes) in 0..1, NaN for rejected fields."""
-        return sigmoid(self.logits)
-
-    @property
-    def answers(self) -> NDArray[np.bool_]:
-        """Return the array of shape (fields, classes): which classes are answered; none for rejected fields."""
-        return answers_of(self.logits, thresholds=self.thresholds.tolist())
-
-    def table(self) -> pd.DataFrame:
-        """Return ``id``, a probability column a class name, and ``answer``, the class names joined by ``; ``."""
-        frame = pd.DataFrame(self.probabilities, columns=list(self.vocabulary.names))
-        frame.insert(0, "id", list(self.ids))
-        names = np.array(self.vocabulary.names, dtype=object)
-        frame["answer"] = ["; ".join(names[answer]) for answer in self.answers]
-        return frame
-
-    def submission(self) -> pd.DataFrame:
-        """Return Kaggle's form: ``Id`` and ``Predicted``, the class ids with spaces between."""
-        class_ids = np.array([str(compartment.id) for compartment in self.vocabulary.compartments], dtype=object)
-        predicted = [" ".join(class_ids[answer]) for answer in self.answers]
-        return pd.DataFrame({"Id": list(self.ids), "Predicted": predicted})
-
-    def summary(self, file: Path) -> str:
-        """Return in words what was written to ``file``, and which fields got no answer."""
-        told = f"{file}: {len(self.ids)} fields, {len(self.rejected)} of them rejected."
-        if not len(self.rejected):
-            return told
-        shown = ", ".join(self.rejected["id"][:5]) + (", …" if len(self.rejected) > 5 else "")
-        return f"{told}\nRejected: {shown}. Why is in {rejected_file(file)}; in the table they have no probabilities."
+Fields = NDArray[np.uint8]
 
 
 def predict(
@@ -84,6 +37,8 @@ def predict(
     stains: Sequence[Stain] | None = None,
     reading: Reading | None = None,
     jobs: int | None = None,
+    tta: bool | None = None,
+    adapt: bool = False,
     progress: Progress | None = None,
 ) -> Predictions:
     """Answer for every field of a folder of images, decoding while the network computes.
@@ -94,103 +49,133 @@ def predict(
         stains: File suffixes of the model's stains where they differ from those it was trained with, in any order.
         reading: Tiles, bit depth and limits; what it leaves open, stains and side are the model's.
         jobs: Threads that decode; as many as there are processors if not given.
+        tta: Average the logits of the eight poses of each field; if not said, as the model was judged.
+        adapt: Adapt the answers to how frequent classes are in this folder, see :func:`protloc.judge.shift.adapted`.
         progress: Called after each finished field.
 
     Raises:
         BundleError: if the stains given are not those of the model.
         ImageError: if the folder holds no image of these stains, or no field of it can be read.
     """
-    asked = reading or Reading()
-    reading = Reading(
-        stains=_in_model_order(bundle, stains),
-        side=bundle.side,
-        tile=asked.tile or bundle.tile,
-        bit_depth=asked.bit_depth or bundle.bit_depth,
-        max_pixels=asked.max_pixels,
-    )
+    reading = _reading_of(bundle, stains, reading or Reading())
     fields = find_fields(Path(source), reading.stains)
     ids: list[str] = []
-    rejected: list[tuple[str, str]] = []
+    rejected: dict[str, str] = {}
 
-    def readable() -> Iterator[NDArray[np.uint8]]:
+    def readable() -> Iterator[Fields]:
         outcomes = in_order(lambda field: _try_to_read(field, reading), fields, jobs=jobs, ahead=2 * BATCH)
         for done, (field, outcome) in enumerate(zip(fields, outcomes, strict=True), start=1):
             if isinstance(outcome, ImageError):
                 ids.append(field.id)
-                rejected.append((field.id, str(outcome)))
+                rejected[field.id] = str(outcome)
             else:
                 ids.extend(outcome.by_id)
                 yield from outcome.by_id.values()
             if progress is not None:
                 progress(done, len(fields))
 
-    found = _logits(bundle, _batches(readable()))
+    found = member_logits(bundle, _batches(readable()), tta=tta)
     if len(rejected) == len(fields):
-        raise ImageError(f"{source}: none of {len(fields)} fields can be read. The first: {rejected[0][1]}")
-    logits = np.full((len(ids), len(bundle.vocabulary)), np.nan, np.float32)
-    unread = {field for field, _ in rejected}
-    logits[[field not in unread for field in ids]] = found
-    thresholds = np.array(bundle.thresholds)
-    return Predictions(
-        tuple(ids), logits, bundle.vocabulary, thresholds, pd.DataFrame(rejected, columns=["id", "reason"])
-    )
+        first = next(iter(rejected.values()))
+        raise ImageError(f"{source}: none of {len(fields)} fields can be read. The first: {first}")
+    logits = np.full((len(found), len(ids), len(bundle.vocabulary)), np.nan, np.float32)
+    logits[:, [field not in rejected for field in ids]] = found
+    unread = pd.DataFrame(rejected.items(), columns=["id", "reason"])
+    return _answered(bundle, tuple(ids), logits, unread, tta=tta, adapt=adapt)
 
 
 def predict_rows(
-    bundle: Bundle, store: Store, rows: NDArray[np.intp], *, progress: Progress | None = None
+    bundle: Bundle, store: Store, rows: NDArray[np.intp], *, tta: bool | None = None, progress: Progress | None = None
 ) -> NDArray[np.float32]:
-    """Return the logits of rows of a store, shape (len(rows), classes).
+    """Return the raw logits of rows of a store, shape (len(rows), classes).
+
+    Args:
+        bundle: The trained model.
+        store: Where the fields are.
+        rows: Rows of the store in the order wanted.
+        tta: Average the logits of the eight poses of each field; if not said, as the model was judged.
+        progress: Called after each batch.
 
     Raises:
         BundleError: if the store's stains, side or classes are not those of the model.
     """
     _check_store(bundle, store)
 
-    def batches() -> Iterator[NDArray[np.uint8]]:
+    def batches() -> Iterator[Fields]:
         for start in range(0, len(rows), BATCH):
             yield store.images(rows[start : start + BATCH])
             if progress is not None:
                 progress(min(start + BATCH, len(rows)), len(rows))
 
-    return _logits(bundle, batches())
+    return member_logits(bundle, batches(), tta=tta).mean(axis=0)
 
 
-def write_predictions(predictions: Predictions, file: StrPath, *, style: str = "table") -> None:
-    """Write the answers, and beside them ``<file>.rejected.csv`` where fields were rejected.
+def member_logits(bundle: Bundle, batches: Iterable[Fields], *, tta: bool | None = None) -> NDArray[np.float32]:
+    """Compute the raw logits of every member of a bundle; their mean is the bundle's.
 
     Args:
-        predictions: What to write.
-        file: ``.csv`` or ``.parquet``.
-        style: ``table`` (probabilities and answer) or ``kaggle`` (``Id,Predicted``).
+        bundle: The trained model.
+        batches: Arrays of shape (fields, stains, side, side), uint8.
+        tta: Average the logits of the eight poses of each field; if not said, as the model was judged.
 
-    Raises:
-        SettingsError: if the file's ending or the style is another.
+    Returns:
+        Array of shape (members, fields of all batches, classes).
     """
-    file = Path(file)
-    check_output(file)
-    styles = {"table": predictions.table, "kaggle": predictions.submission}
-    if style not in styles:
-        raise SettingsError(f"--format: {style!r}, expected table or kaggle.")
-    _WRITERS[file.suffix](file, styles[style]())
-    listed = rejected_file(file)
-    listed.unlink(missing_ok=True)
-    if len(predictions.rejected):
-        write_csv(listed, predictions.rejected)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network, turned = bundle.network().to(device), _poses_of(bundle.rule, tta=tta) > 1
+    with torch.inference_mode():
+        parts = [_each(network, torch.from_numpy(batch).to(device), turned=turned).cpu().numpy() for batch in batches]
+    return np.concatenate([np.zeros((len(bundle.members), 0, len(bundle.vocabulary)), np.float32), *parts], axis=1)
 
 
-def check_output(file: Path) -> None:
-    """Refuse, before hours of work, a file whose ending names no format.
+def _each(network: Ensemble, images: Tensor, *, turned: bool) -> Tensor:
+    """Return the members' logits (members, fields, classes), turned the mean over the poses, summed one at a time."""
+    if not turned:
+        return network.each(images)
+    turns = poses(images)
+    total = network.each(next(turns))
+    for pose in turns:
+        total += network.each(pose)
+    return total / POSES
 
-    Raises:
-        SettingsError: if its ending is not ``.csv`` or ``.parquet``.
-    """
-    if file.suffix not in _WRITERS:
-        raise SettingsError(f"--out: {file} ends in {file.suffix!r}, expected .csv or .parquet.")
+
+def _poses_of(rule: AnswerRule, *, tta: bool | None) -> int:
+    return rule.poses if tta is None else POSES if tta else 1
 
 
-def rejected_file(file: Path) -> Path:
-    """Return where the rejected fields of a table of predictions are listed."""
-    return file.with_name(f"{file.name}.rejected.csv")
+def _answered(
+    bundle: Bundle,
+    ids: tuple[str, ...],
+    logits: NDArray[np.float32],
+    rejected: pd.DataFrame,
+    *,
+    tta: bool | None,
+    adapt: bool,
+) -> Predictions:
+    """Make answers of the members' logits, shape (members, fields, classes), NaN for rejected fields."""
+    rule, mean, notes = bundle.rule, logits.mean(axis=0), list[str]()
+    taken = _poses_of(rule, tta=tta)
+    if rule.fields and taken != rule.poses:
+        notes.append(
+            f"The logits are a mean over {taken} poses, but the model was judged on {rule.poses}: its "
+            "probabilities may be off. Judge it alike with protloc evaluate, or leave the choice to the model."
+        )
+    if adapt:
+        adaptation = adapted(rule, mean)
+        rule = adaptation.rule
+        notes.append(adaptation.words(bundle.vocabulary.names))
+    spread = rule.probabilities(logits).std(axis=0).max(axis=1) if len(logits) > 1 else None
+    return Predictions(ids, mean, bundle.vocabulary, rule, rejected, spread, tuple(notes))
+
+
+def _reading_of(bundle: Bundle, stains: Sequence[Stain] | None, asked: Reading) -> Reading:
+    return Reading(
+        stains=_in_model_order(bundle, stains),
+        side=bundle.side,
+        tile=asked.tile or bundle.tile,
+        bit_depth=asked.bit_depth or bundle.bit_depth,
+        max_pixels=asked.max_pixels,
+    )
 
 
 def _in_model_order(bundle: Bundle, stains: Sequence[Stain] | None) -> tuple[Stain, ...]:
@@ -211,8 +196,8 @@ def _try_to_read(field: FieldFiles, reading: Reading) -> FieldImages | ImageErro
         return error
 
 
-def _batches(images: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
-    waiting: list[NDArray[np.uint8]] = []
+def _batches(images: Iterable[Fields]) -> Iterator[Fields]:
+    waiting: list[Fields] = []
     for image in images:
         waiting.append(image)
         if len(waiting) == BATCH:
@@ -220,14 +205,6 @@ def _batches(images: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]
             waiting.clear()
     if waiting:
         yield np.stack(waiting)
-
-
-def _logits(bundle: Bundle, batches: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = bundle.network().to(device)
-    with torch.inference_mode():
-        parts = [network(torch.from_numpy(batch).to(device)).cpu().numpy() for batch in batches]
-    return np.concatenate(parts) if parts else np.zeros((0, len(bundle.vocabulary)), np.float32)
 
 
 def _check_store(bundle: Bundle, store: Store) -> None:

@@ -31,12 +31,14 @@ class LabelTable:
         labels: The class ids of each field, sorted; empty where the protein has no location.
         vocabulary: What the class ids mean.
         groups: What is kept together in a split: a tile's parent field, else the field itself.
+        repeated: Lines of the file that said of a field again what an earlier line had said.
     """
 
     ids: tuple[str, ...]
     labels: tuple[tuple[int, ...], ...]
     vocabulary: Vocabulary
     groups: tuple[str, ...]
+    repeated: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -62,15 +64,18 @@ def read_labels(file: StrPath, vocabulary: Vocabulary) -> LabelTable:
 
     The first line names the columns: ``Id`` and ``Target`` (or ``Label``), in any case and order. Labels are class
     ids with spaces or ``|`` between them; an empty cell is a field without a location. Windows line ends, a
-    byte-order mark and quoted cells are understood.
+    byte-order mark and quoted cells are understood. A line that repeats an id with the same labels is counted and
+    read over.
 
     Raises:
-        TableError: if the file is no such table, an id comes twice or a label is not in ``vocabulary``.
+        TableError: if the file is no such table, an id comes twice with different labels or a label is not in
+            ``vocabulary``.
     """
     file = Path(file)
     reader = csv.reader(io.StringIO(_text_of(file), newline=""), strict=True)
     seen: dict[str, int] = {}
-    labels: list[tuple[int, ...]] = []
+    labels: dict[str, tuple[int, ...]] = {}
+    repeated = 0
     try:
         rows = _filled_rows(reader)
         header_line, header = next(rows, (1, []))
@@ -83,13 +88,14 @@ def read_labels(file: StrPath, vocabulary: Vocabulary) -> LabelTable:
             field = row[id_column].strip()
             if not field:
                 raise TableError(f"{file}, line {line}: the id is empty. Give every field an id or delete the line.")
-            if field in seen:
+            told = _parse_labels(row[label_column], vocabulary, f"{file}, line {line}")
+            if labels.setdefault(field, told) != told:
                 raise TableError(
-                    f"{file}, line {line}: id {field!r} stands already in line {seen[field]}. "
+                    f"{file}, line {line}: id {field!r} stands already in line {seen[field]}, with other labels. "
                     "Keep one line a field, with all its labels in one cell."
                 )
-            seen[field] = line
-            labels.append(_parse_labels(row[label_column], vocabulary, f"{file}, line {line}"))
+            repeated += field in seen
+            seen.setdefault(field, line)
     except csv.Error as error:
         raise TableError(
             f"{file}, line {reader.line_num}: not CSV ({error}). Save the table as comma-separated text."
@@ -97,7 +103,7 @@ def read_labels(file: StrPath, vocabulary: Vocabulary) -> LabelTable:
     if not seen:
         raise TableError(f"{file}: no field in it, expected a line a field under the column names.")
     ids = tuple(seen)
-    return LabelTable(ids, tuple(labels), vocabulary, groups=ids)
+    return LabelTable(ids, tuple(labels.values()), vocabulary, groups=ids, repeated=repeated)
 
 
 def _text_of(file: Path) -> str:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from protloc.errors import VocabularyError
 
 BUILT_IN = ("kaggle2018",)
-TAKEN_NAMES = ("id", "answer")  # columns of a table of predictions
+TAKEN_NAMES = ("id", "answer", "present", "ask", "spread")  # columns of a table of predictions
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
-"""Splits: which fields train, which validate, which test."""
+"""Splits, folds: which fields train, which validate, which test."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,8 @@ from protloc.curate.stratify import stratify
 from protloc.errors import SplitError
 
 PARTS = ("train", "validation", "test")
+FEWEST_FOLDS = 3  # one tests, one validates, the rest trains
+REMEDY = "Make it with: protloc split"
 
 
 @dataclass(frozen=True)
@@ -56,30 +59,101 @@ class Split:
         Raises:
             SplitError: if the file is missing or is no split.
         """
-        remedy = "Make the split with: protloc split"
-        if not file.is_file():
-            raise SplitError(f"{file}: there is no such split. {remedy}")
-        try:
-            columns = pq.read_table(file, columns=["id", "part"]).to_pydict()
-        except (OSError, ValueError, KeyError) as error:  # pyarrow's own errors are subclasses of these
-            raise SplitError(f"{file}: not a split with the columns id and part ({error}). {remedy}") from error
-        ids, parts = tuple(columns["id"]), tuple(columns["part"])
+        ids, parts = _read_columns(file, "part")
         unknown = sorted(set(map(str, parts)) - set(PARTS))
         if unknown:
-            raise SplitError(f"{file}: part {unknown[0]!r}, expected {', '.join(PARTS)}. {remedy}")
-        if len(set(ids)) != len(ids):
-            raise SplitError(f"{file}: {len(ids)} rows but {len(set(ids))} ids, expected each id once. {remedy}")
+            raise SplitError(f"{file}: part {unknown[0]!r}, expected {', '.join(PARTS)}. {REMEDY}")
         return cls(ids, parts)
+
+
+@dataclass(frozen=True)
+class Folds:
+    """The fold of every field, for cross-validation.
+
+    Attributes:
+        ids: Field ids, unique.
+        folds: 0, 1, … for each of them, as many as ``count``.
+    """
+
+    ids: tuple[str, ...]
+    folds: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def count(self) -> int:
+        """Return how many folds there are."""
+        return max(self.folds) + 1
+
+    def split(self, fold: int) -> Split:
+        """Return the split that is tested on this fold, validated on the next (the first follows the last).
+
+        Raises:
+            SplitError: if there is no such fold.
+        """
+        if not 0 <= fold < self.count:
+            raise SplitError(f"fold {fold}: there are {self.count} folds, expected 0 to {self.count - 1}.")
+        part_of = ["train"] * self.count
+        part_of[fold], part_of[(fold + 1) % self.count] = "test", "validation"
+        return Split(self.ids, tuple(part_of[mine] for mine in self.folds))
+
+    def write(self, file: Path) -> None:
+        """Write the columns ``id`` and ``fold`` as parquet, whole or not at all."""
+        ids = pd.Series(list(self.ids), dtype="str")
+        write_parquet(file, pd.DataFrame({"id": ids, "fold": np.array(self.folds, np.int64)}))
+
+    @classmethod
+    def read(cls, file: Path) -> Folds:
+        """Read what :meth:`write` wrote.
+
+        Raises:
+            SplitError: if the file is missing or holds no folds.
+        """
+        ids, folds = _read_columns(file, "fold")
+        numbers = set(folds)
+        if len(numbers) < FEWEST_FOLDS or numbers != set(range(len(numbers))):
+            found = ", ".join(sorted(map(str, numbers))[:5])
+            raise SplitError(f"{file}: the folds are {found}, expected {FEWEST_FOLDS} or more from 0 on. {REMEDY}")
+        return cls(ids, folds)
+
+
+def read_partition(file: Path) -> Split | Folds:
+    """Read a split or folds, whichever the file holds.
+
+    Raises:
+        SplitError: if the file is missing or holds neither.
+    """
+    try:
+        has_folds = "fold" in pq.read_schema(file).names
+    except (OSError, ValueError):
+        has_folds = False  # Split.read says what is wrong
+    return Folds.read(file) if has_folds else Split.read(file)
+
+
+def _read_columns(file: Path, name: str) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    if not file.is_file():
+        raise SplitError(f"{file}: there is no such split. {REMEDY}")
+    try:
+        columns = pq.read_table(file, columns=["id", name]).to_pydict()
+    except (OSError, ValueError, KeyError) as error:  # pyarrow's own errors are subclasses of these
+        raise SplitError(f"{file}: not a split with the columns id and {name} ({error}). {REMEDY}") from error
+    ids = tuple(columns["id"])
+    if len(set(ids)) != len(ids):
+        raise SplitError(f"{file}: {len(ids)} rows but {len(set(ids))} ids, expected each id once. {REMEDY}")
+    return ids, tuple(columns[name])
 
 
 def split(table: LabelTable, *, fractions: Sequence[float] = (0.70, 0.15, 0.15), seed: int = 0) -> Split:
     """Part fields into training, validation and test with every class near its share in each.
 
-    Fields of one group (``table.groups``) stay together. Where every group is one field, every class count and every
+    Fields of one group (``table.groups``) are never parted. Where every group is one field, every class count and every
     part's size come within one of the ideal share; larger groups, or a few dozen fields with crowded label sets, may
-    have no such split and then get the nearest found. A class with at least three groups comes into every part if that
-    can be had, though its share be under one; no part is empty if there are three groups. The result depends on the
-    ids, labels, groups and seed, not on the order of the rows or the platform. Method: :mod:`protloc.curate.stratify`.
+    have no such split and then get the nearest found. A class with at least three groups comes into every part, unless
+    several such classes exclude each other (classes A, B, C in the groups AB, BC, CA and two parts) or there are so
+    many groups and classes that the search ends first; no part is empty if there are three groups. The result depends
+    on the ids, labels, groups and seed, not on the order of the rows or the platform. Method:
+    :mod:`protloc.curate.stratify`.
 
     Args:
         table: The labelled fields.
@@ -89,15 +163,28 @@ def split(table: LabelTable, *, fractions: Sequence[float] = (0.70, 0.15, 0.15),
     Raises:
         SplitError: if the fractions are no such shares, the table is empty or the seed negative.
     """
-    shares = _shares(fractions)
-    if not len(table):
-        raise SplitError("split: the table holds no field, expected one at least. Give a table with labelled fields.")
-    if seed < 0:
-        raise SplitError(f"--seed: {seed}, expected a whole number of 0 or more.")
-    unit_of, counts = _units(table)
-    generator = np.random.Generator(np.random.PCG64(seed))
-    parts = stratify(counts, shares=shares, generator=generator)[unit_of]
-    return Split(table.ids, tuple(PARTS[part] for part in parts))
+    dealt = _dealt(table, _shares(fractions), seed)
+    return Split(table.ids, tuple([PARTS[part] for part in dealt.tolist()]))
+
+
+def fold(table: LabelTable, *, folds: int, seed: int = 0) -> Folds:
+    """Part fields into folds of equal size with every class near its share in each; otherwise as :func:`split`.
+
+    Args:
+        table: The labelled fields.
+        folds: How many, 3 or more.
+        seed: Chooses among equally good folds.
+
+    Raises:
+        SplitError: if there are fewer groups than folds or fewer than 3 folds, the table is empty or the seed negative.
+    """
+    groups = len(set(table.groups))
+    if not FEWEST_FOLDS <= folds <= groups:
+        raise SplitError(
+            f"--folds {folds}: expected {FEWEST_FOLDS} or more (one tests, one validates, the rest train), and no more "
+            f"than there are groups of fields, {groups}."
+        )
+    return Folds(table.ids, tuple(_dealt(table, [Fraction(1, folds)] * folds, seed).tolist()))
 
 
 def rows_of(split: Split, ids: Sequence[str]) -> dict[str, NDArray[np.intp]]:
@@ -120,29 +207,15 @@ def rows_of(split: Split, ids: Sequence[str]) -> dict[str, NDArray[np.intp]]:
     return {part: np.flatnonzero(parts == part) for part in PARTS}
 
 
-def balance(split: Split, table: LabelTable) -> pd.DataFrame:
-    """Tell how many fields of each class every part has, and how far that is from the part's share.
-
-    Args:
-        split: A split of the fields of ``table``.
-        table: Their labels.
-
-    Returns:
-        A row a class with its name as index, and a last row ``all fields``; columns ``train``, ``validation``, ``test``
-        (fields) and ``train_off``, … (fields above the share which the part has of all fields).
-
-    Raises:
-        SplitError: if the split is of other fields.
-    """
-    rows = rows_of(split, table.ids)
-    counted = np.column_stack([table.targets, np.ones(len(table), np.uint8)])
-    counts = np.array([counted[rows[part]].sum(axis=0, dtype=np.int64) for part in PARTS])
-    off = counts - counts[:, -1:] / len(table) * counts.sum(axis=0)
-    columns: Mapping[str, NDArray[np.generic]] = {
-        **dict(zip(PARTS, counts, strict=True)),
-        **{f"{part}_off": values for part, values in zip(PARTS, off, strict=True)},
-    }
-    return pd.DataFrame(columns, index=pd.Index([*table.vocabulary.names, "all fields"], name="class"))
+def _dealt(table: LabelTable, shares: Sequence[Fraction], seed: int) -> NDArray[np.intp]:
+    """Return the part of each field, in 0..parts-1."""
+    if not len(table):
+        raise SplitError("split: the table holds no field, expected one at least. Give a table with labelled fields.")
+    if seed < 0:
+        raise SplitError(f"--seed: {seed}, expected a whole number of 0 or more.")
+    unit_of, counts = _units(table)
+    generator = np.random.Generator(np.random.PCG64(seed))
+    return stratify(counts, shares=shares, generator=generator)[unit_of]
 
 
 def _shares(fractions: Sequence[float]) -> list[Fraction]:

@@ -8,6 +8,8 @@ arithmetic is in whole numbers, so that no rounding decides and every platform d
    near its share and leaves fewer units of a kind over than there are parts.
 2. What is left is dealt by iterative stratification: the rarest class first, each unit to the part that lacks most.
 3. Exchanges between parts lower the distance from the ideal shares (:mod:`protloc.curate.refine`).
+4. Where a part still misses a class that has units enough, as among a dozen units with crowded label sets, moves bring
+   it in (:mod:`protloc.curate.cover`), and exchanges that keep it there even out the rest.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from math import lcm
 import numpy as np
 from numpy.typing import NDArray
 
+from protloc.curate.cover import cover
 from protloc.curate.refine import Deal, Ints, refine
 
 SCARCE_WEIGHT = 8  # how much more it counts that each part has a unit of a class than how many of its fields
@@ -31,7 +34,7 @@ def stratify(
     """Deal units into parts, each class and the fields in all as near to the shares as whole units allow.
 
     A class with at least as many units as there are parts comes into every part, wherever that can be had for all such
-    classes at once.
+    classes at once and the search finds how.
 
     Args:
         counts: Array of shape (units, classes + 1): for each unit the fields of each class, and last its fields in all.
@@ -46,7 +49,10 @@ def stratify(
     dealt = numbers[:, None] * deal.shares // deal.whole
     dealt = _deal_rest(deal, dealt, generator)
     dealt = _fill_empty(deal, dealt)
-    return _hand_out(kind_of, refine(deal, dealt, generator=generator), generator)
+    dealt = refine(deal, dealt, generator=generator)
+    if not deal.units_with(dealt).all():
+        dealt = refine(deal, cover(deal, dealt, generator=generator), generator=generator, keep=True)
+    return _hand_out(kind_of, dealt, generator)
 
 
 def _kinds(counts: NDArray[np.integer]) -> tuple[NDArray[np.intp], Ints, Ints]:
@@ -64,7 +70,8 @@ def _deal(kinds: Ints, numbers: Ints, shares: Sequence[Fraction]) -> Deal:
     parts = np.array([int(share * whole) for share in shares], np.int64)
     has = (kinds[:, :-1] > 0).astype(np.int64)
     units, fields = numbers @ has, numbers @ kinds
-    scarce = np.flatnonzero((units >= len(parts)) & (units * parts.min() < 2 * whole))
+    enough = units >= len(parts)
+    scarce = np.flatnonzero(enough & (units * parts.min() < 2 * whole))
     wanted = (
         np.array([_at_least_one(int(number), parts) for number in units[scarce]], np.int64).reshape(-1, len(parts)).T
     )
@@ -72,7 +79,8 @@ def _deal(kinds: Ints, numbers: Ints, shares: Sequence[Fraction]) -> Deal:
     ideal[:, scarce] = wanted * fields[scarce] // units[scarce]
     weights = np.append(np.full(len(scarce), SCARCE_WEIGHT), np.ones(kinds.shape[1], np.int64))
     columns = np.concatenate([has[:, scarce], kinds], axis=1)
-    return Deal(columns, numbers, parts, np.concatenate([wanted, ideal], axis=1), weights)
+    needed = len(scarce) + np.flatnonzero(enough)
+    return Deal(columns, numbers, parts, np.concatenate([wanted, ideal], axis=1), weights, needed)
 
 
 def _at_least_one(units: int, shares: Ints) -> Ints:

@@ -3,68 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from protloc.atlas.vocabulary import Vocabulary
 from protloc.curate.imbalance import commonest_classes
 from protloc.errors import RunError
-from protloc.judge.evaluation import ClassEvaluation, Estimate, Evaluation, Floor, PartEvaluation
-from protloc.judge.metrics import (
-    answers_of,
-    average_precision,
-    bce_loss,
-    macro_f1,
-    mean_average_precision,
-    micro_f1,
-    per_class,
-    samples_f1,
+from protloc.judge.evaluation import (
+    CLASS_METRICS,
+    FLOOR_METRICS,
+    METRICS,
+    ClassEvaluation,
+    Estimate,
+    Evaluation,
+    Floor,
+    PartEvaluation,
 )
+from protloc.judge.metrics import per_class
+from protloc.judge.predictions import PartPredictions
+from protloc.judge.resample import RESAMPLES, Resampled, resample_metrics
 
 __all__ = ["ClassEvaluation", "Estimate", "Evaluation", "Floor", "PartEvaluation", "evaluate_part"]
 
+CERTAIN = 10**9  # groups, which leave nothing open
+
 
 def evaluate_part(
-    truth: ArrayLike,
-    logits: ArrayLike,
+    said: PartPredictions,
     *,
     vocabulary: Vocabulary,
-    thresholds: Sequence[float],
     training_truth: ArrayLike,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> PartEvaluation:
-    """Judge the logits of one part.
+    """Judge what was said of one part, every number with its 95 % interval.
 
     Args:
-        truth: Multi-hot array of shape (fields, classes).
-        logits: Floats of shape (fields, classes), classes in the order of ``vocabulary``.
+        said: The part, classes in the order of ``vocabulary``.
         vocabulary: What the columns mean.
-        thresholds: Probability from which each class is called, in 0..1, in column order.
         training_truth: Multi-hot array (training fields, classes): its two commonest classes make the first floor.
+        resamples: Resamples of the groups behind the intervals.
+        seed: Of these.
 
     Raises:
         RunError: if there is no field, or a logit is not a number.
         ValueError: if the shapes do not agree with each other and the vocabulary.
     """
-    truth, logits = np.asarray(truth), np.asarray(logits, np.float64)
-    _check(truth, logits, vocabulary)
-    answers = answers_of(logits, thresholds=thresholds)
+    _check(said, vocabulary)
+    drawn = resample_metrics(said, resamples=resamples, seed=seed)
+    floors = {
+        "two commonest classes": commonest_classes(training_truth),
+        "all classes": range(len(vocabulary)),
+    }
     return PartEvaluation(
-        fields=len(truth),
-        classes_present=int(truth.any(axis=0).sum()),
-        loss=Estimate(bce_loss(truth, logits)),
-        **_f1_scores(truth, answers),
-        mean_average_precision=Estimate(mean_average_precision(truth, logits)),
-        per_class=_classes(truth, logits, answers, vocabulary),
-        floors=(
-            _floor("two commonest classes", truth, commonest_classes(training_truth), vocabulary),
-            _floor("all classes", truth, range(len(vocabulary)), vocabulary),
+        fields=len(said),
+        groups=len(set(said.groups)),
+        resamples=resamples,
+        classes_present=int(drawn.averaged["macro_f1"].sum()),
+        stable_classes=int(drawn.averaged["stable_macro_f1"].sum()),
+        **{metric: drawn.estimate(metric) for metric in METRICS},
+        per_class=_classes(said, drawn, vocabulary),
+        floors=tuple(
+            _floor(name, said, columns, vocabulary, resamples=resamples, seed=seed) for name, columns in floors.items()
         ),
     )
 
 
-def _check(truth: NDArray[Any], logits: NDArray[np.float64], vocabulary: Vocabulary) -> None:
+def _check(said: PartPredictions, vocabulary: Vocabulary) -> None:
+    truth, logits = said.truth, said.logits
     if truth.ndim != 2 or truth.shape != logits.shape or truth.shape[1] != len(vocabulary):
         raise ValueError(
             f"expected truth and logits of one shape (fields, {len(vocabulary)}), got {truth.shape} and {logits.shape}"
@@ -81,34 +89,31 @@ def _check(truth: NDArray[Any], logits: NDArray[np.float64], vocabulary: Vocabul
         )
 
 
-def _f1_scores(truth: NDArray[Any], answers: NDArray[np.bool_]) -> dict[str, Estimate]:
-    scores = {"macro_f1": macro_f1, "samples_f1": samples_f1, "micro_f1": micro_f1}
-    return {name: Estimate(score(truth, answers)) for name, score in scores.items()}
-
-
-def _classes(
-    truth: NDArray[Any], logits: NDArray[np.float64], answers: NDArray[np.bool_], vocabulary: Vocabulary
-) -> tuple[ClassEvaluation, ...]:
-    scores = per_class(truth, answers)
-    areas = average_precision(truth, logits)
+def _classes(said: PartPredictions, drawn: Resampled, vocabulary: Vocabulary) -> tuple[ClassEvaluation, ...]:
+    scores = per_class(said.truth, said.called)
+    estimates = {metric: drawn.estimates(metric) for metric in CLASS_METRICS}
     return tuple(
         ClassEvaluation(
             id=compartment.id,
             name=compartment.name,
             go=compartment.go,
-            precision=Estimate(float(scores.precision[column])),
-            recall=Estimate(float(scores.recall[column])),
-            f1=Estimate(float(scores.f1[column])),
-            average_precision=Estimate(float(areas[column])),
+            **{metric: each[column] for metric, each in estimates.items()},
             positives=int(scores.positives[column]),
             called=int(scores.called[column]),
+            groups=int(drawn.support["recall"][column]),
         )
         for column, compartment in enumerate(vocabulary.compartments)
     )
 
 
-def _floor(name: str, truth: NDArray[Any], columns: Sequence[int], vocabulary: Vocabulary) -> Floor:
-    answers = np.zeros(truth.shape, bool)
-    answers[:, list(columns)] = True
+def _floor(
+    name: str, said: PartPredictions, columns: Sequence[int], vocabulary: Vocabulary, *, resamples: int, seed: int
+) -> Floor:
+    called = np.zeros(said.truth.shape, np.bool_)
+    called[:, list(columns)] = True
+    drawn = resample_metrics(replace(said, called=called), resamples=resamples, seed=seed, metrics=FLOOR_METRICS)
+    # what the answer never calls has an F1 of 0 on any fields, however few were seen
+    support = {**drawn.support, "f1": np.where(called.any(axis=0), drawn.support["f1"], CERTAIN)}
+    drawn = replace(drawn, support=support)
     classes = tuple(vocabulary.compartments[column].id for column in columns)
-    return Floor(name, classes, **_f1_scores(truth, answers))
+    return Floor(name, classes, **{metric: drawn.estimate(metric) for metric in FLOOR_METRICS})

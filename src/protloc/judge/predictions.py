@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,25 +14,54 @@ from numpy.typing import NDArray
 from protloc.atlas.files import write_parquet
 from protloc.errors import RunError
 
+TYPES = {
+    "truth": np.uint8,
+    "logits": np.float32,
+    "probabilities": np.float32,
+    "called": np.bool_,
+    "verdicts": np.int8,
+}
+
 
 @dataclass(frozen=True, eq=False)
 class PartPredictions:
-    """The truth and the logits of the fields of a part.
+    """The fields of a part: what is true of them, what the network said, and what was made of it.
+
+    All that was made of the logits was made by a rule that was not fitted on the field itself, so it may be judged.
 
     Attributes:
         ids: Field ids.
+        groups: Group of each field; a field that is like no other is a group of its own.
         truth: Multi-hot array of shape (fields, classes), uint8.
-        logits: Array of shape (fields, classes), float32.
+        logits: Raw logits, (fields, classes) float32.
+        probabilities: Calibrated, (fields, classes) float32 in 0..1.
+        called: Which classes are called, (fields, classes) bool.
+        verdicts: 1 present, 0 ask an expert, -1 absent, (fields, classes) int8.
     """
 
     ids: tuple[str, ...]
+    groups: tuple[str, ...]
     truth: NDArray[np.uint8]
     logits: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    called: NDArray[np.bool_]
+    verdicts: NDArray[np.int8]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows(self, places: NDArray[np.intp]) -> PartPredictions:
+        """Return the fields at ``places``, in that order."""
+        return PartPredictions(
+            tuple(self.ids[place] for place in places),
+            tuple(self.groups[place] for place in places),
+            **{name: getattr(self, name)[places] for name in TYPES},
+        )
 
     def write(self, file: Path) -> None:
-        """Write the columns ``id``, ``truth`` and ``logits``, lists in column order of the vocabulary, as parquet."""
-        columns = {"id": list(self.ids), "truth": list(self.truth), "logits": list(self.logits)}
-        write_parquet(file, pd.DataFrame(columns))
+        """Write ``id``, ``group``, and as lists in column order of the vocabulary all else, as parquet."""
+        arrays: dict[str, Any] = {name: list(getattr(self, name)) for name in TYPES}
+        write_parquet(file, pd.DataFrame({"id": list(self.ids), "group": list(self.groups), **arrays}))
 
     @classmethod
     def read(cls, file: Path) -> PartPredictions:
@@ -41,7 +71,8 @@ class PartPredictions:
             RunError: if the file is missing or is no table of predictions.
         """
         try:
-            columns = pq.read_table(file, columns=["id", "truth", "logits"]).to_pydict()
+            columns = pq.read_table(file, columns=["id", "group", *TYPES]).to_pydict()
         except (OSError, ValueError, KeyError) as error:
             raise RunError(f"{file}: no predictions ({error}). Make them with: protloc evaluate RUN") from error
-        return cls(tuple(columns["id"]), np.array(columns["truth"], np.uint8), np.array(columns["logits"], np.float32))
+        arrays: dict[str, Any] = {name: np.array(columns[name], dtype) for name, dtype in TYPES.items()}
+        return cls(tuple(columns["id"]), tuple(columns["group"]), **arrays)

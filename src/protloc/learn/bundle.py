@@ -1,12 +1,13 @@
-"""Bundles: a trained network with all that prediction needs."""
+"""Bundles: trained networks with all that prediction needs."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from safetensors import SafetensorError
@@ -17,29 +18,44 @@ from protloc.atlas.files import StrPath, atomic_file, write_json
 from protloc.atlas.stains import Stain
 from protloc.atlas.vocabulary import Vocabulary
 from protloc.errors import BundleError, SettingsError
+from protloc.judge.answering import AnswerRule
 from protloc.learn.backbones import build_network
-from protloc.learn.network import FieldNetwork, Normalisation
+from protloc.learn.network import Ensemble, FieldNetwork, Normalisation
 
-FORMAT = 1
+FORMAT = 2  # 1 had thresholds instead of a rule for answers
 WEIGHTS_FILE = "model.safetensors"
 DESCRIPTION_FILE = "model.json"
+ALIKE = ("backbone", "vocabulary", "stains", "side", "tile", "bit_depth")  # what the members of an ensemble share
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One trained network of a bundle.
+
+    Attributes:
+        normalisation: Usual brightness of each stain among the fields it learnt from.
+        metrics: Validation figures of the epoch it comes from.
+        state: Tensors of the network by name, float32 where they are floats.
+    """
+
+    normalisation: Normalisation
+    metrics: Mapping[str, Any]
+    state: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """A trained network with all that prediction needs.
+    """One or more trained networks of one architecture, with all that prediction needs.
 
     Attributes:
-        backbone: Name of the network.
+        backbone: Name of the architecture.
         vocabulary: What the logits mean, in order.
         stains: What the channels show, in order.
         side: Height and width of the fields in px.
-        normalisation: Usual brightness of each stain.
-        thresholds: Probability in 0..1 from which each class is called.
+        rule: How logits become answers.
+        members: The networks; a bundle's logits are the mean of theirs.
         settings: What the run was told.
-        metrics: Validation figures of the epoch it comes from.
         protloc_version: Version that trained it.
-        state: Tensors of the network by name, float32 where they are floats.
         tile: Side in source px of the tiles it was trained on, or None for whole fields.
         bit_depth: Bits that 16-bit files were said to have, or None where each field told it.
     """
@@ -48,18 +64,27 @@ class Bundle:
     vocabulary: Vocabulary
     stains: tuple[Stain, ...]
     side: int
-    normalisation: Normalisation
-    thresholds: tuple[float, ...]
+    rule: AnswerRule
+    members: tuple[Member, ...]
     settings: Mapping[str, Any]
-    metrics: Mapping[str, Any]
     protloc_version: str
-    state: Mapping[str, Tensor]
     tile: int | None = None
     bit_depth: int | None = None
 
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Return the members' mean of each validation figure, ``epoch`` among them; None where one has none."""
+        figures = [member.metrics for member in self.members]
+        return dict(figures[0]) if len(figures) == 1 else {name: _mean(figures, name) for name in figures[0]}
+
+    def with_rule(self, rule: AnswerRule) -> Bundle:
+        """Return a bundle of the same networks that answers by another rule."""
+        return replace(self, rule=rule)
+
     def save(self, folder: Path) -> None:
         """Write ``model.safetensors``, then ``model.json`` with its SHA-256: half a bundle is never read as a whole."""
-        weights = save({name: tensor.contiguous() for name, tensor in self.state.items()})
+        tensors = _joined([member.state for member in self.members])
+        weights = save({name: tensor.contiguous() for name, tensor in tensors.items()})
         with atomic_file(folder / WEIGHTS_FILE) as temporary:
             temporary.write_bytes(weights)
         write_json(folder / DESCRIPTION_FILE, self._description() | {"sha256": hashlib.sha256(weights).hexdigest()})
@@ -81,28 +106,32 @@ class Bundle:
             )
         try:
             return _from_description(described, load(weights))
-        except (KeyError, TypeError, SafetensorError) as error:
+        except (LookupError, TypeError, ValueError, SafetensorError) as error:
             raise BundleError(f"{folder}: not a bundle of this version ({error!r}). Train it again.") from error
 
-    def network(self) -> FieldNetwork:
-        """Build the network, ready to predict.
+    def network(self) -> Ensemble:
+        """Build the networks, ready to predict.
 
         Returns:
-            Module in evaluation mode from uint8 (fields, stains, side, side) to float32 logits (fields, classes).
+            Module in evaluation mode from uint8 (fields, stains, side, side) to the mean of the members' float32 logits
+            (fields, classes).
 
         Raises:
             BundleError: if the weights do not fit the network they are said to be of.
         """
+        return Ensemble(self._network_of(member) for member in self.members).eval()
+
+    def _network_of(self, member: Member) -> FieldNetwork:
         try:
             network = build_network(
                 self.backbone, stains=len(self.stains), classes=len(self.vocabulary), side=self.side
             )
-            network.load_state_dict(dict(self.state))
+            network.load_state_dict(dict(member.state))
         except (RuntimeError, SettingsError) as error:
             raise BundleError(
                 f"bundle: its weights are not those of {self.backbone} ({error}). Train it again."
             ) from error
-        return FieldNetwork(network, self.normalisation).eval()
+        return FieldNetwork(network, member.normalisation)
 
     def _description(self) -> dict[str, Any]:
         return {
@@ -113,12 +142,45 @@ class Bundle:
             "tile": self.tile,
             "bit_depth": self.bit_depth,
             "stains": [asdict(stain) for stain in self.stains],
-            "normalisation": asdict(self.normalisation),
             "vocabulary": self.vocabulary.to_json(),
-            "thresholds": list(self.thresholds),
-            "metrics": dict(self.metrics),
+            "answers": self.rule.to_json(),
+            "members": [
+                {"normalisation": asdict(member.normalisation), "metrics": dict(member.metrics)}
+                for member in self.members
+            ],
             "settings": dict(self.settings),
         }
+
+
+def ensemble(bundles: Sequence[Bundle], *, rule: AnswerRule) -> Bundle:
+    """Join bundles into one whose logits are the mean of theirs.
+
+    Args:
+        bundles: One at least; settings and version are taken from the first.
+        rule: How the joined networks answer.
+
+    Raises:
+        BundleError: if they differ in backbone, classes, stains, side, tile or bit depth.
+    """
+    first, *others = bundles
+    for number, other in enumerate(others, start=2):
+        for name in ALIKE:
+            if getattr(other, name) != getattr(first, name):
+                raise BundleError(
+                    f"ensemble: the {name} of bundle {number} is {getattr(other, name)}, of the first "
+                    f"{getattr(first, name)}; expected the same. Join bundles trained alike."
+                )
+    return replace(first, rule=rule, members=tuple(member for bundle in bundles for member in bundle.members))
+
+
+def write_rule(folder: Path, rule: AnswerRule) -> None:
+    """Give a bundle on disk another rule, whole or not at all; its weights are not touched.
+
+    Raises:
+        BundleError: if the folder is no bundle.
+    """
+    file = folder / DESCRIPTION_FILE
+    write_json(file, _read_description(file) | {"answers": rule.to_json()})
 
 
 def portable_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -127,22 +189,49 @@ def portable_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in copied.items()}
 
 
-def _from_description(described: Mapping[str, Any], state: Mapping[str, Tensor]) -> Bundle:
-    usual = described["normalisation"]
+def _mean(figures: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    numbers = [each[name] for each in figures if each[name] is not None]
+    return fmean(numbers) if len(numbers) == len(figures) else None
+
+
+def _joined(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Join the states of members, whose numbers stand before the names; a single one keeps its names."""
+    if len(states) == 1:
+        return dict(states[0])
+    return {f"{number}.{name}": tensor for number, state in enumerate(states) for name, tensor in state.items()}
+
+
+def _parted(tensors: Mapping[str, Tensor], members: int) -> list[dict[str, Tensor]]:
+    """Undo :func:`_joined`."""
+    if members == 1:
+        return [dict(tensors)]
+    parted: list[dict[str, Tensor]] = [{} for _ in range(members)]
+    for name, tensor in tensors.items():
+        number, _, own = name.partition(".")
+        parted[int(number)][own] = tensor
+    return parted
+
+
+def _from_description(described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Bundle:
+    told = described["members"]
+    states = _parted(tensors, len(told))
     return Bundle(
         backbone=described["backbone"],
         vocabulary=Vocabulary.from_json(described["vocabulary"]),
         stains=tuple(Stain(**stain) for stain in described["stains"]),
         side=described["side"],
-        normalisation=Normalisation(tuple(usual["means"]), tuple(usual["deviations"])),
-        thresholds=tuple(described["thresholds"]),
+        rule=AnswerRule.from_json(described["answers"]),
+        members=tuple(_member(entry, state) for entry, state in zip(told, states, strict=True)),
         settings=described["settings"],
-        metrics=described["metrics"],
         protloc_version=described["protloc_version"],
-        state=state,
         tile=described["tile"],
         bit_depth=described["bit_depth"],
     )
+
+
+def _member(entry: Mapping[str, Any], state: Mapping[str, Tensor]) -> Member:
+    usual = entry["normalisation"]
+    return Member(Normalisation(tuple(usual["means"]), tuple(usual["deviations"])), entry["metrics"], state)
 
 
 def _read_description(file: Path) -> dict[str, Any]:
@@ -152,7 +241,9 @@ def _read_description(file: Path) -> dict[str, Any]:
         raise BundleError(f"{file}: damaged ({error}). Copy the bundle again, or train it again.") from error
     if not isinstance(described, dict) or described.get("format") != FORMAT:
         found = described.get("format") if isinstance(described, dict) else None
-        raise BundleError(f"{file}: format {found}, expected {FORMAT}. Use the protloc version that wrote the bundle.")
+        raise BundleError(
+            f"{file}: format {found}, expected {FORMAT}. Use the protloc version that wrote the bundle, or train again."
+        )
     return described
 
 

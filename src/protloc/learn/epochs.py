@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from statistics import fmean
 
 import pandas as pd
 
@@ -68,6 +69,15 @@ def has_stalled(history: Sequence[Epoch], *, patience: int) -> bool:
     )
 
 
+def mean_history(histories: Sequence[Sequence[Epoch]]) -> tuple[Epoch, ...]:
+    """Average the courses of several runs, each epoch over the runs that came so far; seconds are summed.
+
+    The last epochs may be those of the few runs that were stopped late.
+    """
+    longest = max(map(len, histories), default=0)
+    return tuple(_mean([history[place] for history in histories if place < len(history)]) for place in range(longest))
+
+
 def write_history(file: Path, history: Sequence[Epoch]) -> None:
     """Write ``log.csv``, whole or not at all."""
     write_csv(file, pd.DataFrame([asdict(row) for row in history]))
@@ -91,6 +101,18 @@ def read_history(file: Path) -> tuple[Epoch, ...]:
 def _row(cells: Mapping[str, str]) -> Epoch:
     figures = {name: float(cell or "nan") for name, cell in cells.items() if name != "epoch"}
     return Epoch(epoch=int(cells["epoch"]), **figures)
+
+
+def _mean(rows: Sequence[Epoch]) -> Epoch:
+    averaged = [field.name for field in fields(Epoch) if field.name not in {"epoch", "seconds"}]
+    figures = {name: _mean_of_numbers(getattr(row, name) for row in rows) for name in averaged}
+    return Epoch(epoch=rows[0].epoch, seconds=sum(row.seconds for row in rows), **figures)
+
+
+def _mean_of_numbers(figures: Iterable[float]) -> float:
+    """Leave out nan, the figure of a part without positives."""
+    numbers = [figure for figure in figures if not math.isnan(figure)]
+    return fmean(numbers) if numbers else math.nan
 
 
 def _rank(figure: float) -> float:

@@ -1,7 +1,8 @@
-"""The network as everybody uses it: stored fields in, logits out."""
+"""Networks as everybody uses them: stored fields in, logits out."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -44,6 +45,26 @@ class FieldNetwork(nn.Module):
         """Return float32 logits (fields, classes) of uint8 or float32 fields (fields, stains, side, side) in 0..255."""
         normalised = (images.to(torch.float32) - self.means) / self.deviations
         return self.network(normalised.contiguous(memory_format=torch.channels_last)).float()
+
+
+class Ensemble(nn.Module):
+    """Networks of one architecture that answer together; one alone answers for itself.
+
+    Args:
+        members: The networks, one at least.
+    """
+
+    def __init__(self, members: Iterable[FieldNetwork]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def each(self, images: Tensor) -> Tensor:
+        """Return every member's float32 logits (members, fields, classes) of fields as one member takes them."""
+        return torch.stack([member(images) for member in self.members])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the mean of the members' logits, float32 (fields, classes)."""
+        return self.each(images).mean(dim=0)
 
 
 def _a_stain(values: tuple[float, ...]) -> Tensor:

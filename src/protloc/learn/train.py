@@ -19,10 +19,11 @@ from lightning.pytorch import Callback, Trainer
 from protloc.atlas.store import Store
 from protloc.curate.split import Split
 from protloc.errors import RunError
+from protloc.judge.answering import AnswerRule
 from protloc.learn.augment import Augmentation
 from protloc.learn.backbones import build_network
-from protloc.learn.bundle import Bundle, portable_state
-from protloc.learn.classifier import THRESHOLD, Classifier
+from protloc.learn.bundle import Bundle, Member, portable_state
+from protloc.learn.classifier import Classifier
 from protloc.learn.data import FieldData
 from protloc.learn.epochs import best_epoch
 from protloc.learn.keeper import EpochBar, Keeper, WholeCheckpoints
@@ -30,9 +31,7 @@ from protloc.learn.losses import make_loss
 from protloc.learn.machine import device_of, precision_of
 from protloc.learn.network import FieldNetwork
 from protloc.learn.recipes import TrainSettings
-from protloc.learn.runs import Run, read_run, write_run
-
-__all__ = ["Run", "TrainResult", "read_run", "train"]
+from protloc.learn.runs import Run, existing_run, read_run, write_run
 
 
 @dataclass(frozen=True)
@@ -100,13 +99,13 @@ def train(
         RunError: if the run exists and is not to be resumed, was begun with other settings, or its loss is no number.
         SettingsError, SplitError, StoreError, WeightsError, MissingExtraError: if a setting cannot be met.
     """
-    begun = _existing(run, settings=settings, store=store, split=split, split_name=split_name, resume=resume)
+    begun = existing_run(run, settings=settings, store=store, split=split, split_name=split_name, resume=resume)
     if begun is not None and begun.finished:
         return _result(begun, interrupted=False)
     fields = FieldData(store, split=split, settings=settings)
     device_of(settings)  # before anything is written
     started = begun is not None and begun.checkpoint.is_file()
-    classifier = _classifier(fields, settings, weights="none" if started else settings.weights)
+    classifier = make_classifier(fields, settings, weights="none" if started else settings.weights)
     begun = begun or write_run(run, settings=settings, store=store, split=split, split_name=split_name)
     keeper = Keeper(begun, make_bundle=_packer(store, settings), say=say)
     callbacks: list[Callback] = [EpochBar(), keeper] if show_progress else [keeper]
@@ -117,32 +116,12 @@ def train(
     return _result(read_run(run), interrupted=interrupted)
 
 
-def _existing(
-    run: Path, *, settings: TrainSettings, store: Store, split: Split, split_name: str, resume: bool
-) -> Run | None:
-    """Find the run to go on with; None where there is none yet."""
-    if not (run / "settings.toml").exists():
-        return None
-    begun = read_run(run)
-    if not resume:
-        state, remedy = ("a finished", "") if begun.finished else ("an unfinished", " go on with --resume,")
-        raise RunError(f"{run}: there is {state} run already;{remedy} name another --out, or delete it.")
-    before, now = begun.settings.model_dump(), settings.model_dump()
-    before |= {"store": begun.record.store, "split": begun.record.split}
-    now |= {"store": str(store.folder.resolve()), "split": split_name}
-    for name, value in now.items():
-        if before[name] != value:
-            raise RunError(
-                f"{run}: begun with {name} = {before[name]!r}, to be resumed with {value!r}. "
-                "Resume with the settings it was begun with, or name another --out."
-            )
-    begun.check_fields(store, split)
-    for left_over in run.rglob(".*.partial"):  # by a kill in the middle of a file
-        left_over.unlink()
-    return begun
+def make_classifier(fields: FieldData, settings: TrainSettings, *, weights: str) -> Classifier:
+    """Build what is trained, with initial weights of the given name.
 
-
-def _classifier(fields: FieldData, settings: TrainSettings, *, weights: str) -> Classifier:
+    Raises:
+        SettingsError, WeightsError, MissingExtraError: if a setting cannot be met.
+    """
     store = fields.store
     network = build_network(
         settings.backbone,
@@ -177,17 +156,16 @@ def _augmentation(settings: TrainSettings, stains: list[str]) -> Augmentation:
 
 def _packer(store: Store, settings: TrainSettings) -> Callable[[Classifier, dict[str, Any]], Bundle]:
     def pack(classifier: Classifier, figures: dict[str, Any]) -> Bundle:
+        network = classifier.network
         return Bundle(
             backbone=settings.backbone,
             vocabulary=store.vocabulary,
             stains=store.stains,
             side=store.side,
-            normalisation=classifier.network.normalisation,
-            thresholds=(THRESHOLD,) * len(store.vocabulary),
+            rule=AnswerRule.plain(len(store.vocabulary)),
+            members=(Member(network.normalisation, figures, portable_state(network.network.state_dict())),),
             settings=settings.model_dump(mode="json"),
-            metrics=figures,
             protloc_version=metadata.version("protloc"),
-            state=portable_state(classifier.network.network.state_dict()),
             tile=store.tile,
             bit_depth=store.bit_depth,
         )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from protloc.atlas.stains import Stain
 from protloc.atlas.vocabulary import Vocabulary
 from protloc.curate.imbalance import RARE
-from protloc.show.page import Picture, Table, Thumbnail, Tile, render, thumbnail_of
+from protloc.show.page import Picture, Table, Thumbnail, Tile, plural, render, thumbnail_of
 from protloc.show.tally import level_at
 
 
@@ -105,18 +105,13 @@ def exploration_page(
 
 
 def _summary(fields: int, labels: LabelFacts | None, images: ImageFacts | None) -> str:
-    what = f"{fields:,} {'field' if fields == 1 else 'fields'}"
+    what = plural(fields, "field")
     if images:
         stains = ", ".join(stain.name for stain in images.stains)
-        what += f" of {images.side} × {images.side} px in {_plural(len(images.stains), 'stain')} ({stains})"
+        what += f" of {images.side} × {images.side} px in {plural(len(images.stains), 'stain')} ({stains})"
     if not labels:
         return f"{what}, without labels."
-    return f"{what}, labelled with the {_plural(len(labels.vocabulary), 'class')} of {labels.vocabulary.name}."
-
-
-def _plural(count: int, word: str) -> str:
-    ending = "" if count == 1 else "es" if word.endswith("s") else "s"
-    return f"{count:,} {word}{ending}"
+    return f"{what}, labelled with the {plural(len(labels.vocabulary), 'class')} of {labels.vocabulary.name}."
 
 
 def _tiles(fields: int, labels: LabelFacts | None, images: ImageFacts | None) -> tuple[Tile, ...]:

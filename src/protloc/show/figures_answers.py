@@ -21,6 +21,7 @@ from protloc.show.figures import (
     MUTED,
     ORANGE,
     PURPLE,
+    SKY,
     SMALL,
     TEXT,
     VERMILION,
@@ -31,7 +32,8 @@ from protloc.show.figures import (
     whole_numbers,
 )
 
-ROW = 0.26  # inches a class in the bar chart: two marks side by side
+ROW = 0.3  # inches a class in the bar chart: two marks one above the other
+BESIDE = 0.22  # of a row: how far they stand from its middle
 PANEL = 1.75  # inches a precision-recall panel
 PANELS_A_ROW = 4
 PANELS = 16  # a figure; at most two figures are drawn, more would not be looked at
@@ -45,35 +47,43 @@ SCORES = (
 )
 
 
-def learning_curves_figure(log: pd.DataFrame, *, best_epoch: int | None = None) -> Figure:
+def learning_curves_figure(logs: Sequence[pd.DataFrame], *, best_epochs: Sequence[int | None] = ()) -> Figure:
     """Draw the loss and the validation scores of every epoch.
 
     Args:
-        log: A row an epoch, columns as in ``log.csv``; score columns that are missing are left out.
-        best_epoch: The epoch whose weights were kept, marked by a line; none is marked without it.
+        logs: Of each network (one; of folds several) a row an epoch, columns as in ``log.csv``; score columns that are
+            missing are left out.
+        best_epochs: The epochs whose weights were kept, marked by lines; None is not marked.
     """
     figure = new_figure(WIDTH, 3.4)
     losses, scores = figure.subplots(1, 2)
-    _draw_curves(losses, log, LOSSES)
-    _draw_curves(scores, log, SCORES)
+    for log in logs:
+        _draw_curves(losses, log, LOSSES, pale=len(logs) > 1)
+        _draw_curves(scores, log, SCORES, pale=len(logs) > 1)
     losses.set_ylabel("loss", fontsize=TEXT, color=INK)
     scores.set_ylabel("validation score", fontsize=TEXT, color=INK)
     scores.set_ylim(bottom=0)
     for axes in (losses, scores):
-        if best_epoch is not None:
-            axes.axvline(best_epoch, color=ORANGE, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1, label="epoch kept")
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=SMALL, frameon=False)
+        for epoch in sorted({epoch for epoch in best_epochs if epoch is not None}):
+            axes.axvline(epoch, color=ORANGE, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1, label="epoch kept")
+        handles, labels = axes.get_legend_handles_labels()
+        once = dict(zip(labels, handles, strict=True))
+        axes.legend(
+            once.values(), once.keys(), loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=SMALL, frameon=False
+        )
     return figure
 
 
-def _draw_curves(axes: Axes, log: pd.DataFrame, curves: Sequence[tuple[str, str, str]]) -> None:
+def _draw_curves(axes: Axes, log: pd.DataFrame, curves: Sequence[tuple[str, str, str]], *, pale: bool) -> None:
     epochs = log["epoch"].to_numpy()
-    marker = "o" if len(epochs) <= 12 else ""
+    width, strength = (0.9, 0.75) if pale else (1.6, 1.0)
+    marker = "o" if len(epochs) <= 12 and not pale else ""
     for column, label, colour in curves:
         if column in log:
             axes.plot(
-                epochs, log[column].to_numpy(), marker=marker, markersize=3.5, color=colour, label=label, linewidth=1.6
-            )
+                epochs, log[column].to_numpy(), marker=marker, markersize=3.5, color=colour, label=label,
+                linewidth=width, alpha=strength,
+            )  # fmt: skip
     dress(axes, grid="y")
     whole_numbers(axes, "x")
     axes.set_xlabel("epoch", fontsize=TEXT, color=INK)
@@ -88,28 +98,31 @@ class ClassScores:
         average_precision: Likewise.
         support: Fields that have the class, shape (classes,).
         f1_interval: Lower and upper bound of F1, shape (2, classes), or None where none was computed.
+        average_precision_interval: Those of average precision, likewise.
     """
 
     f1: NDArray[np.float64]
     average_precision: NDArray[np.float64]
     support: NDArray[np.int64]
     f1_interval: NDArray[np.float64] | None = None
+    average_precision_interval: NDArray[np.float64] | None = None
 
 
 def class_scores_figure(scores: ClassScores, names: Sequence[str]) -> Figure:
-    """Draw F1 as a bar and average precision as a diamond for every class, commonest first."""
+    """Draw F1 as a bar and average precision as a diamond for every class, commonest first, with their intervals."""
     order: list[int] = np.argsort(-scores.support, kind="stable").tolist()
     places = np.arange(len(order))
     figure = new_figure(WIDTH, 1.0 + ROW * len(order))
     axes = figure.add_subplot()
-    axes.barh(places, np.nan_to_num(scores.f1[order]), color=BLUE, height=0.62, label="F1")
+    axes.barh(places - BESIDE, np.nan_to_num(scores.f1[order]), color=SKY, height=0.46, label="F1")
     axes.plot(
-        scores.average_precision[order], places, "D", color=ORANGE, markersize=5, markeredgecolor=INK,
+        scores.average_precision[order], places + BESIDE, "D", color=ORANGE, markersize=5, markeredgecolor=INK,
         markeredgewidth=0.6, label="average precision",
     )  # fmt: skip
-    if scores.f1_interval is not None:
-        low, high = scores.f1_interval[:, order]
-        axes.hlines(places, low, high, color=INK, linewidth=1.2, label="95 % interval of F1")
+    for interval, beside in ((scores.f1_interval, -BESIDE), (scores.average_precision_interval, BESIDE)):
+        if interval is not None:
+            low, high = interval[:, order]
+            axes.hlines(places + beside, low, high, color=INK, linewidth=1.1, label="95 % interval", zorder=1.5)
     for place in places[scores.support[order] == 0]:
         axes.text(0.01, place, "absent", va="center", fontsize=SMALL, color=MUTED)
     dress(axes, grid="x")
@@ -117,17 +130,14 @@ def class_scores_figure(scores: ClassScores, names: Sequence[str]) -> Figure:
     axes.set_ylim(len(order) - 0.4, -0.6)
     axes.set_yticks(places, [f"{shown(names[column])} ({scores.support[column]:,})" for column in order])
     axes.tick_params(axis="y", length=0)
-    _explain_marks(axes)
+    _explain_marks(figure, axes)
     return figure
 
 
-def _explain_marks(axes: Axes) -> None:
+def _explain_marks(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     by_name = dict(sorted(zip(labels, handles, strict=True), key=lambda item: item[0] != "F1"))
-    axes.legend(
-        by_name.values(), by_name.keys(), loc="lower center", bbox_to_anchor=(0.5, 1.0),
-        ncols=3, fontsize=SMALL, frameon=False,
-    )  # fmt: skip
+    figure.legend(by_name.values(), by_name.keys(), loc="outside upper center", ncols=3, fontsize=SMALL, frameon=False)
 
 
 def precision_recall_figures(

@@ -39,7 +39,7 @@ class Picture:
     @property
     def address(self) -> str:
         """Return the picture as a ``data:`` address."""
-        return _address(self.png)
+        return _address(self.png, "png")
 
 
 @dataclass(frozen=True)
@@ -47,19 +47,19 @@ class Thumbnail:
     """A field shown small, with what is to be said of it.
 
     Attributes:
-        png: The picture.
+        jpeg: The picture.
         alt: What it shows, for those who cannot see it.
         lines: Name and text of each line under it.
     """
 
-    png: bytes
+    jpeg: bytes
     alt: str
     lines: tuple[tuple[str, str], ...]
 
     @property
     def address(self) -> str:
         """Return the picture as a ``data:`` address."""
-        return _address(self.png)
+        return _address(self.jpeg, "jpeg")
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,27 @@ def number(value: float | None, *, digits: int = 3) -> str:
     return "–" if value is None or not np.isfinite(value) else f"{value:.{digits}f}"
 
 
+def plural(count: int, word: str) -> str:
+    """Write a count with its word: 1 field, 2,000 fields, 3 classes."""
+    ending = "" if count == 1 else "es" if word.endswith("s") else "s"
+    return f"{count:,} {word}{ending}"
+
+
+def percent(share: float) -> str:
+    """Write a share in 0..1 as a percentage: 12 %, 3.4 %, 0.21 %."""
+    digits = 0 if share >= 0.0995 or share in {0, 1} else 1 if share >= 0.00995 else 2
+    return f"{100 * share:.{digits}f} %"
+
+
+def percent_in_words(value: float, low: float | None, high: float | None) -> str:
+    """Write a share in 0..1 with its interval: 12 % (10–15 %); a dash for what is not defined."""
+    if not np.isfinite(value):
+        return "–"
+    if low is None or high is None:
+        return percent(value)
+    return f"{percent(value)} ({percent(low).removesuffix(' %')}–{percent(high)})"
+
+
 @cache
 def _environment() -> Environment:
     return Environment(
@@ -137,5 +158,5 @@ def _environment() -> Environment:
     )
 
 
-def _address(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+def _address(picture: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64," + base64.b64encode(picture).decode("ascii")

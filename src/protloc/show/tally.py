@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from protloc.judge.metrics import answers_of, field_f1, field_losses
+from protloc.judge.metrics import field_f1, field_losses
+from protloc.judge.predictions import PartPredictions
 
 
 @dataclass(frozen=True)
@@ -52,19 +53,16 @@ class PickedFields:
     worst: NDArray[np.intp]
 
 
-def pick_fields(
-    truth: NDArray[np.uint8], logits: NDArray[np.floating], *, thresholds: Sequence[float], count: int
-) -> PickedFields:
+def pick_fields(predictions: PartPredictions, *, count: int) -> PickedFields:
     """Pick the fields answered best and worst: by their F1, then by their loss; a label set once on either side.
 
     Args:
-        truth: Multi-hot array of shape (fields, classes).
-        logits: Of the same shape.
-        thresholds: Probability from which each class is called, in 0..1, in column order.
+        predictions: Truth and answers of a part.
         count: How many to pick on either side, fewer where the fields do not give them.
     """
-    f1 = field_f1(truth, answers_of(logits, thresholds=thresholds))
-    order = np.lexsort((field_losses(truth, logits), -f1))
+    truth = predictions.truth
+    f1 = field_f1(truth, predictions.called)
+    order = np.lexsort((field_losses(truth, predictions.logits), -f1))
     best = _first_of_each_set(order, truth, count)
     left = order[~np.isin(order, best)]
     return PickedFields(best, _first_of_each_set(left[::-1], truth, count))

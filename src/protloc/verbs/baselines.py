@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ from protloc.learn.recipes import RECIPES, load_recipe
 from protloc.learn.runs import SETTINGS_FILE, read_run
 from protloc.learn.weights import check_weights
 from protloc.show.baselines_page import write_baselines_page
-from protloc.verbs.evaluate import JUDGED, Evaluated
+from protloc.verbs.evaluate import Evaluated
+from protloc.verbs.flattery import flattery, flattery_in_words
+from protloc.verbs.split import grouped_table, read_split
 from protloc.verbs.train_and_evaluate import train_and_evaluate
 
 PUBLISHED_NOTE = (
@@ -30,6 +32,7 @@ LOSS_NOTE = (
     "to a loss that expects logits, cannot get much below it when most targets are 0. Ours are fed logits."
 )
 FIGURES = ("loss", "macro_f1", "samples_f1")
+ENDS = ("", "_low", "_high")  # of the columns of an estimate
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,17 +41,21 @@ class Baselines:
 
     Attributes:
         folder: Holds ``baselines.csv``, ``.md`` and ``.html``, and ``runs``.
-        rows: A row a recipe: settings, course, our figures and the published ones.
+        rows: A row a recipe: settings, course, our figures with their intervals, and the published ones.
+        flattered: By how much the split beside flatters each recipe, in words; empty without one.
     """
 
     folder: Path
     rows: pd.DataFrame
+    flattered: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:
         """Return the table in short and where it is."""
-        shown = self.rows[["recipe", "weights", "test_macro_f1", "test_samples_f1", "seconds", "images_per_second"]]
-        return f"{shown.round(3).to_string(index=False)}\nThe whole table: {self.folder / 'baselines.md'}"
+        judged = [name for name in ("test_macro_f1", "test_samples_f1") if name in self.rows]
+        shown = self.rows[["recipe", "weights", *judged, "seconds", "images_per_second"]].round(3)
+        table = shown.to_string(index=False)
+        return "\n".join([table, *self.flattered, f"The whole table: {self.folder / 'baselines.md'}"])
 
 
 def baselines(
@@ -56,6 +63,7 @@ def baselines(
     *,
     out: StrPath,
     split_name: str = "default",
+    beside: str | None = None,
     recipes: Sequence[str] = RECIPES,
     overrides: Sequence[str] = (),
     say: Callable[[str], None] | None = None,
@@ -70,6 +78,8 @@ def baselines(
         store: A labelled store.
         out: Folder for the table and the runs.
         split_name: Split of the store; ``default`` is made where it is missing.
+        beside: Another split, such as one by single fields, on which every recipe is trained and judged too: the table
+            tells by how much it flatters.
         recipes: Names of recipes or TOML files.
         overrides: Settings other than the recipes', ``name=value`` each, for all of them.
         say: Takes a line of text for each epoch.
@@ -81,26 +91,48 @@ def baselines(
         WeightsError, MissingExtraError: if weights other than ImageNet's cannot be had.
     """
     out, tell = Path(out), say or (lambda _line: None)
+    folders = {split_name: out / "runs", **({beside: out / f"runs-{beside}"} if beside else {})}
     for recipe in recipes:  # before hours of training
         check_weights(load_recipe(recipe).with_overrides(overrides).weights)
+    for name in folders:
+        read_split(store, name)
     rows: list[dict[str, Any]] = []
+    judged: dict[str, tuple[Path, ...]] = {}
+    made = Baselines(out, pd.DataFrame())
     for recipe in recipes:
-        tell(f"{recipe}:")
-        run = out / "runs" / Path(recipe).stem
-        evaluated = _with_or_without_weights(
-            store, recipe, run, split_name=split_name, overrides=overrides, say=tell, show_progress=show_progress
-        )
-        rows.append(_row(evaluated))
-        _write(out, pd.DataFrame(rows), store)
-    return Baselines(out, pd.DataFrame(rows))
+        evaluated: list[Evaluated] = []
+        for name, runs in folders.items():
+            tell(f"{recipe}, split {name}:")
+            run = runs / Path(recipe).stem
+            evaluated.append(
+                _with_or_without_weights(
+                    store, recipe, run, overrides=overrides, say=tell, split_name=name, show_progress=show_progress
+                )
+            )
+        rows.append(_row(evaluated[0]))
+        judged[str(rows[-1]["recipe"])] = tuple(each.predictions_file for each in evaluated)
+        made = Baselines(out, pd.DataFrame(rows), _flattered(store, judged, split_name, beside))
+        _write(made, store)
+    return made
 
 
-def _write(out: Path, rows: pd.DataFrame, store: Store) -> None:
-    write_csv(out / "baselines.csv", rows)
-    write_text(out / "baselines.md", _markdown(rows, store))
-    notes = (PUBLISHED_NOTE, LOSS_NOTE)
+def _flattered(
+    store: Store, judged: Mapping[str, tuple[Path, ...]], split_name: str, beside: str | None
+) -> tuple[str, ...]:
+    if beside is None:
+        return ()
+    pairs = {recipe: (files[0], files[1]) for recipe, files in judged.items()}
+    found = flattery(pairs, groups=grouped_table(store).groups)
+    return tuple(flattery_in_words(each, split=split_name, beside=beside) for each in found)
+
+
+def _write(made: Baselines, store: Store) -> None:
+    write_csv(made.folder / "baselines.csv", made.rows)
+    write_text(made.folder / "baselines.md", _markdown(made, store))
+    notes = (*made.flattered, PUBLISHED_NOTE, LOSS_NOTE)
     simulated = bool(store.source["simulated"])
-    write_baselines_page(out / "baselines.html", rows, store=store.folder.name, simulated=simulated, notes=notes)
+    out = made.folder / "baselines.html"
+    write_baselines_page(out, made.rows, store=store.folder.name, simulated=simulated, notes=notes)
 
 
 def _with_or_without_weights(
@@ -135,7 +167,12 @@ def _row(evaluated: Evaluated) -> dict[str, Any]:
         "best_epoch": best_epoch(history).epoch,
         "seconds": round(sum(epoch.seconds for epoch in history), 1),
         "images_per_second": round(sum(epoch.images_per_second for epoch in history) / len(history), 1),
-        **{f"{part}_{name}": getattr(parts[part], name).value for part in parts for name in FIGURES},
+        **{
+            f"{part.replace('-', '_')}_{name}{end}": value
+            for part in parts
+            for name in FIGURES
+            for end, value in zip(ENDS, astuple(getattr(parts[part], name)), strict=True)
+        },
         **_published(settings.recipe),
     }
 
@@ -146,30 +183,24 @@ def _published(recipe: str) -> dict[str, Any]:
     return table.reindex([recipe]).iloc[0].to_dict()  # nan where nothing was published
 
 
-def _markdown(rows: pd.DataFrame, store: Store) -> str:
+def _markdown(made: Baselines, store: Store) -> str:
     kind = "simulated fields" if store.source["simulated"] else "fields"
-    columns = ["recipe", "weights", "epochs", "seconds", "images/s"] + [
-        f"{part} {name}" for part in ("validation", "test") for name in ("loss", "macro-F1", "samples-F1")
-    ]
+    figures = [column for column in made.rows if column.endswith(FIGURES) and not column.startswith("published_")]
+    columns = ["recipe", "weights", "epochs", "seconds", "images/s", *(name.replace("_", " ") for name in figures)]
     lines = [f"# Baselines on {len(store):,} {kind}", "", _line(columns), _line(["---"] * len(columns))]
-    for row in rows.to_dict("records"):
-        course = [
-            row["recipe"],
-            row["weights"],
-            row["epochs"],
-            f"{row['seconds']:.0f}",
-            f"{row['images_per_second']:.0f}",
-        ]
-        figures = [
-            _beside(row[f"{part}_{name}"], row[f"published_{part}_{name}"]) for part in JUDGED for name in FIGURES
-        ]
-        lines.append(_line([*course, *figures]))
-    return "\n".join([*lines, "", "In brackets what was published.", "", f"- {PUBLISHED_NOTE}", f"- {LOSS_NOTE}", ""])
+    for row in made.rows.to_dict("records"):
+        course = [row["recipe"], row["weights"], row["epochs"], f"{row['seconds']:.0f}"]
+        course.append(f"{row['images_per_second']:.0f}")
+        lines.append(_line([*course, *(_beside(row, name) for name in figures)]))
+    notes = [f"- {note}" for note in (*made.flattered, PUBLISHED_NOTE, LOSS_NOTE)]
+    return "\n".join([*lines, "", "After a number its 95 % interval; in brackets what was published.", "", *notes, ""])
 
 
 def _line(cells: Sequence[object]) -> str:
     return f"| {' | '.join(map(str, cells))} |"
 
 
-def _beside(ours: float, published: float) -> str:
-    return f"{ours:.4f}" if pd.isna(published) else f"{ours:.4f} ({published:.4f})"
+def _beside(row: Mapping[str, Any], name: str) -> str:
+    ours = f"{row[name]:.3f}, {row[f'{name}_low']:.3f} to {row[f'{name}_high']:.3f}"
+    published = row.get(f"published_{name}")
+    return ours if published is None or pd.isna(published) else f"{ours} ({published:.4f})"

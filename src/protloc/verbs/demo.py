@@ -10,6 +10,7 @@ from protloc.atlas.files import StrPath
 from protloc.atlas.prepare import prepare
 from protloc.atlas.reading import Reading
 from protloc.atlas.simulate import simulate
+from protloc.verbs.audit import audit
 from protloc.verbs.evaluate import Evaluated
 from protloc.verbs.split import split_source
 from protloc.verbs.train_and_evaluate import train_and_evaluate
@@ -48,7 +49,7 @@ def demo(
     say: Callable[[str], None] | None = None,
     show_progress: bool = False,
 ) -> Demonstration:
-    """Simulate, prepare, split, train and evaluate. Interrupted, the same call goes on where it was.
+    """Simulate, prepare, audit, split, train and evaluate. Interrupted, the same call goes on where it was.
 
     Args:
         out: Folder for everything.
@@ -65,6 +66,7 @@ def demo(
     atlas = simulate(out / "atlas", fields=fields, side=SOURCE_SIDE, seed=seed, balanced=True)
     prepared = prepare(atlas.images, out / "store", labels=atlas.labels, reading=Reading(side=SIDE))
     tell(f"prepare: {prepared.summary}")
+    tell(f"audit: {audit(prepared.store, keys=atlas.truth).summary}")
     tell(f"split: {split_source(prepared.store, seed=seed).summary}")
     evaluated = train_and_evaluate(
         prepared.store,

@@ -1,9 +1,8 @@
-"""Judging a run: predictions, numbers, report."""
+"""Judging a run: predictions, answers, numbers, report."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -13,24 +12,28 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from protloc.apply.predict import predict_rows
-from protloc.atlas.files import StrPath
+from protloc.atlas.files import StrPath, write_text
 from protloc.atlas.store import Store
-from protloc.curate.split import rows_of
-from protloc.errors import SplitError
-from protloc.judge.evaluate import Evaluation, Floor, PartEvaluation, evaluate_part
-from protloc.judge.evaluation import HEADLINES
+from protloc.errors import SettingsError
+from protloc.judge.answering import ERROR_RATE
+from protloc.judge.evaluate import evaluate_part
+from protloc.judge.evaluation import HEADLINES, Evaluation, Floor, PartEvaluation
 from protloc.judge.predictions import PartPredictions
-from protloc.learn.bundle import Bundle
+from protloc.judge.three_way import deferral
+from protloc.judge.thresholds import RULES
+from protloc.learn.bundle import write_rule
 from protloc.learn.runs import Run, read_run
 from protloc.progress import Progress
+from protloc.show.model_card import model_card
 from protloc.show.report import write_report
-from protloc.show.report_content import PartAnswers, ReportContent, ShownFields, StoreFacts
+from protloc.show.report_content import Course, ReportContent, ShownFields, StoreFacts
+from protloc.show.report_words import estimate_in_words
 from protloc.show.tally import pick_fields
+from protloc.verbs.judging import How, Judged, judge_run
 from protloc.verbs.split import read_split
 
-JUDGED = ("validation", "test")
 SHOWN_FIELDS = 12  # best and worst fields in the report: two rows on a desktop, six on a phone
+POSES = 8  # of a field, turned and mirrored
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class Evaluated:
     """What ``evaluate`` found and wrote.
 
     Attributes:
-        run: The run, which now has ``predictions``, ``evaluation.json`` and ``report.html``.
+        run: The run, which now has ``predictions``, ``evaluation.json`` and ``report.html``, and whose bundle answers
+            by the rule that was fitted.
         evaluation: Every metric.
         report: The page.
     """
@@ -48,95 +52,124 @@ class Evaluated:
     report: Path
 
     @property
+    def predictions_file(self) -> Path:
+        """Return the file of the answers that were judged."""
+        return predictions_file(self.run, self.evaluation.judged)
+
+    @property
     def summary(self) -> str:
-        """Return the headline numbers beside the two floors, and where the report is."""
-        rows = {part: _numbers(judged) for part, judged in self.evaluation.parts.items()}
-        rows |= {f"always {floor.name} (test)": _numbers(floor) for floor in self.evaluation.parts["test"].floors}
-        table = pd.DataFrame(rows, index=pd.Index(HEADLINES)).rename(HEADLINES).T
-        shown = table.to_string(float_format=lambda number: f"{number:.4f}", na_rep="")
-        return f"{shown}\nReport: {self.report}"
+        """Return the headline numbers with their intervals beside the floors, and where the report is."""
+        judged = self.evaluation.judged
+        rows = {part: _numbers(found) for part, found in self.evaluation.parts.items()}
+        rows |= {f"always {floor.name} ({judged})": _numbers(floor) for floor in self.evaluation.parts[judged].floors}
+        table = pd.DataFrame(rows, index=pd.Index(HEADLINES)).rename(HEADLINES).T.fillna("")
+        return f"{table.to_string()}\n{self.evaluation.parts[judged].noise_in_words()}\nReport: {self.report}"
 
 
-def evaluate(folder: StrPath, *, progress: Progress | None = None) -> Evaluated:
-    """Predict the validation and test part of a run, judge both, and write numbers and report into the run.
+def evaluate(
+    folder: StrPath,
+    *,
+    tta: bool = False,
+    error_rate: float = ERROR_RATE,
+    threshold_rule: str = "auto",
+    progress: Progress | None = None,
+) -> Evaluated:
+    """Fit how a run answers, judge the answers, and write numbers, report and rule into the run.
+
+    Calibration, thresholds and certain answers are fitted on the validation part and judged on the test part. What is
+    said of the validation part itself comes from rules fitted on other groups of it. A run of folds has one part, all
+    fields, each answered by the network that did not learn from it and by a rule fitted on the other folds.
 
     Args:
         folder: A run that ``train`` made; its store must lie where it was.
+        tta: Average the logits of the eight poses of each field; the bundle will do so too.
+        error_rate: Share of errors, in 0..1, that certain answers may have.
+        threshold_rule: One of :data:`protloc.judge.thresholds.RULES`, or ``auto``, which tries them.
         progress: Called after each batch.
 
     Raises:
         RunError: if the folder is no run, or the split was made anew since.
+        SettingsError: if the error rate or the rule is none.
         BundleError, StoreError, SplitError: if what the run refers to is missing or does not fit.
     """
-    folder = Path(folder)
-    run = read_run(folder)
+    if not 0 < error_rate < 1:
+        raise SettingsError(f"--error-rate: {error_rate}, expected a share above 0 and below 1, such as 0.1.")
+    if threshold_rule not in ("auto", *RULES):
+        raise SettingsError(f"--thresholds: {threshold_rule!r}, expected auto, {', '.join(RULES)}.")
+    run = read_run(Path(folder))
     store = Store.open(run.store)
-    split = read_split(store, run.split_name)
-    run.check_fields(store, split)
-    bundle, rows = run.bundle(), rows_of(split, store.ids)
-    predictions = _predict(bundle, store, rows, progress)
-    training_truth = store.targets[rows["train"]]
-    judged = {
-        part: evaluate_part(
-            said.truth,
-            said.logits,
-            vocabulary=store.vocabulary,
-            thresholds=bundle.thresholds,
-            training_truth=training_truth,
-        )
-        for part, said in predictions.items()
+    partition = read_split(store, run.split_name)
+    run.check_fields(store, partition)
+    how = How(error_rate, threshold_rule, POSES if tta else 1)
+    judged = judge_run(run, store, partition, how, progress=progress)
+    parts = {
+        part: evaluate_part(said, vocabulary=store.vocabulary, training_truth=store.targets[judged.learnt])
+        for part, said in judged.parts.items()
     }
-    evaluation = Evaluation(judged, store.vocabulary.name, bundle.thresholds, metadata.version("protloc"))
-    for part, said in predictions.items():
-        said.write(folder / "predictions" / f"{part}.parquet")
-    evaluation.write(folder / "evaluation.json")
-    sizes = {part: len(members) for part, members in rows.items()}
-    content = _content(run, bundle.metrics["epoch"], store, sizes, evaluation, predictions["test"])
-    return Evaluated(run, evaluation, write_report(folder / "report.html", content))
+    evaluation = Evaluation(
+        parts,
+        vocabulary=store.vocabulary.name,
+        thresholds=judged.rule.thresholds.values,
+        threshold_rule=judged.rule.thresholds.rule,
+        judged=list(parts)[-1],
+        poses=judged.rule.poses,
+        protloc_version=metadata.version("protloc"),
+    )
+    return _write(run, store, judged, evaluation)
 
 
-def _predict(
-    bundle: Bundle, store: Store, rows: Mapping[str, NDArray[np.intp]], progress: Progress | None
-) -> dict[str, PartPredictions]:
-    for part in JUDGED:
-        if not len(rows[part]):
-            raise SplitError(f"{store.folder}: the {part} part of the split is empty. Split more fields.")
-    logits = predict_rows(bundle, store, np.concatenate([rows[part] for part in JUDGED]), progress=progress)
-    by_part = dict(zip(JUDGED, np.split(logits, [len(rows[JUDGED[0]])]), strict=True))
-    return {
-        part: PartPredictions(
-            ids=tuple(store.ids[row] for row in rows[part]), truth=store.targets[rows[part]], logits=by_part[part]
-        )
-        for part in JUDGED
-    }
+def predictions_file(run: Run, part: str) -> Path:
+    """Return where the answers of a part of a run lie."""
+    return run.folder / "predictions" / f"{part}.parquet"
 
 
-def _content(
-    run: Run, kept_epoch: int, store: Store, sizes: Mapping[str, int], evaluation: Evaluation, test: PartPredictions
-) -> ReportContent:
-    picked = pick_fields(test.truth, test.logits, thresholds=evaluation.thresholds, count=SHOWN_FIELDS)
+def _write(run: Run, store: Store, judged: Judged, evaluation: Evaluation) -> Evaluated:
+    for part, said in judged.parts.items():
+        said.write(predictions_file(run, part))
+    write_rule(run.bundle_folder, judged.rule)
+    evaluation.write(run.folder / "evaluation.json")
+    content = _content(run, store, judged, evaluation)
+    write_text(run.bundle_folder / "README.md", model_card(content))
+    return Evaluated(run, evaluation, write_report(run.folder / "report.html", content))
+
+
+def _content(run: Run, store: Store, judged: Judged, evaluation: Evaluation) -> ReportContent:
+    said = judged.parts[evaluation.judged]
+    picked = pick_fields(said, count=SHOWN_FIELDS)
     recipe = ["protloc", "train", run.record.store, "--recipe", str(run.folder / "settings.toml")]
     return ReportContent(
         run=run.folder.resolve().name,
         recipe=run.settings.recipe,
         vocabulary=store.vocabulary,
-        store=StoreFacts(store.folder.name, bool(store.source["simulated"]), store.side, store.stains, sizes),
+        store=StoreFacts(store.folder.name, bool(store.source["simulated"]), store.side, store.stains, judged.sizes),
         evaluation=evaluation,
-        test=PartAnswers(test.truth, test.logits),
-        log=pd.DataFrame([asdict(epoch) for epoch in run.history]),
-        best_epoch=kept_epoch,
-        best=_shown(store, test, picked.best),
-        worst=_shown(store, test, picked.worst),
+        predictions=said,
+        rule=judged.rule,
+        leaks=judged.leaks,
+        deferral=deferral(
+            judged.tested.truth,
+            judged.tested.probabilities,
+            groups=judged.tested.groups,
+            fit_truth=judged.fitted.truth,
+            fit_probabilities=judged.fitted.probabilities,
+            fit_groups=judged.fitted.groups,
+        ),
+        courses=tuple(_course(one) for one in run.folds or (run,)),
+        best=_shown(store, said, picked.best),
+        worst=_shown(store, said, picked.worst),
         settings=run.settings.model_dump(),
         provenance=_provenance(run),
         command=shlex.join([*recipe, "--split", run.split_name, "--out", f"{run.folder}-again"]),
     )
 
 
-def _shown(store: Store, test: PartPredictions, picked: NDArray[np.intp]) -> ShownFields:
-    ids = tuple(test.ids[place] for place in picked)
-    images = store.images([store.table.rows[field] for field in ids])
-    return ShownFields(ids, images, PartAnswers(test.truth[picked], test.logits[picked]))
+def _course(run: Run) -> Course:
+    return Course(pd.DataFrame([asdict(epoch) for epoch in run.history]), run.bundle().metrics["epoch"])
+
+
+def _shown(store: Store, said: PartPredictions, picked: NDArray[np.intp]) -> ShownFields:
+    shown = said.rows(picked)
+    return ShownFields(shown, store.images([store.table.rows[field] for field in shown.ids]))
 
 
 def _provenance(run: Run) -> dict[str, Any]:
@@ -150,5 +183,5 @@ def _provenance(run: Run) -> dict[str, Any]:
     }
 
 
-def _numbers(judged: PartEvaluation | Floor) -> dict[str, float]:
-    return {name: getattr(judged, name).value for name in HEADLINES if hasattr(judged, name)}
+def _numbers(judged: PartEvaluation | Floor) -> dict[str, str]:
+    return {name: estimate_in_words(getattr(judged, name)) for name in HEADLINES if hasattr(judged, name)}

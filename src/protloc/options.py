@@ -1,0 +1,104 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+if TYPE_CHECKING:
+    from protloc.atlas.stains import Stain
+
+# ruff: noqa: UP045 - typer reads Optional[...] at run time
+
+StainsOption = Annotated[
+    Optional[str],
+    typer.Option(
+        "--stains", help="NAME or NAME=SUFFIX, commas between, as in green,blue=_ch00. All four of HPA if not said."
+    ),
+]
+VocabularyOption = Annotated[
+    str, typer.Option("--vocabulary", help="kaggle2018, or a .csv or .toml file of your classes.")
+]
+JobsOption = Annotated[
+    Optional[int], typer.Option("--jobs", min=1, help="How many at a time. All processors if not said.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Another seed gives another draw.")]
+SetOption = Annotated[
+    Optional[list[str]], typer.Option("--set", help="A setting other than the recipe's, NAME=VALUE; repeat it.")
+]
+EpochsOption = Annotated[Optional[int], typer.Option("--epochs", help="The most epochs, other than the recipe's.")]
+SplitOption = Annotated[
+    str, typer.Option("--split", help="Which split; the one named default is made where it is missing.")
+]
+TileOption = Annotated[
+    Optional[int], typer.Option("--tile", help="Cut fields into tiles of this many source px a side.")
+]
+BitDepthOption = Annotated[
+    Optional[int], typer.Option("--bit-depth", help="Bits of 16-bit files. Told from each field if not said.")
+]
+KeysOption = Annotated[
+    Optional[str],
+    typer.Option(
+        "--keys",
+        help="What fields share: a table with id, antibody, gene, plate, parent, or the words of their ids, as in "
+        "gene_antibody_plate_well_field.",
+    ),
+]
+JoinOption = Annotated[
+    Optional[str],
+    typer.Option(
+        "--join", help="Keys that join into groups, commas between. All that chain no unlike fields if not said."
+    ),
+]
+MaxPixelsOption = Annotated[
+    Optional[int], typer.Option("--max-pixels", help="Reject images with more pixels; 8192 x 8192 if not said.")
+]
+
+
+class Format(StrEnum):
+    """How predictions are written."""
+
+    table = "table"
+    kaggle = "kaggle"
+
+
+class Kept(StrEnum):
+    """What a split never parts."""
+
+    groups = "groups"
+    fields = "fields"
+
+
+class ThresholdRule(StrEnum):
+    """How thresholds are found."""
+
+    auto = "auto"
+    fixed = "fixed"
+    one = "one"
+    per_class = "per-class"
+    prevalence = "prevalence"
+
+
+def parsed_stains(words: str | None) -> tuple[Stain, ...]:
+    """Read ``--stains``; the four of the HPA if it was not said."""
+    from protloc.atlas.stains import HPA_STAINS, parse_stains
+
+    return HPA_STAINS if words is None else parse_stains(words.split(","))
+
+
+def parsed_keys(words: str | None) -> list[str] | None:
+    """Read ``--join``."""
+    return None if words is None else [word.strip() for word in words.split(",")]
+
+
+def with_epochs(assignments: list[str] | None, epochs: int | None) -> list[str]:
+    """Join ``--set`` and ``--epochs``."""
+    return [*(assignments or []), *([f"epochs={epochs}"] if epochs is not None else [])]
+
+
+def bundle_folder(given: Path) -> Path:
+    """Return the bundle of a run, or the folder itself."""
+    return given / "bundle" if (given / "bundle").is_dir() else given
