@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pandas as pd
 import pytest
 
+from protloc.atlas.store import Store
+from protloc.curate.groups import GROUPS_FILE, Groups
 from protloc.errors import MissingExtraError, WeightsError
 from protloc.learn import weights
 from protloc.learn.recipes import RECIPES
+from protloc.learn.runs import read_run
 from protloc.verbs.baselines import baselines
+from protloc.verbs.split import split_source
 
 # what keeps it a matter of seconds; the recipes differ in all the rest
 SMALL = ("epochs=1", "batch_size=64")
@@ -76,3 +82,21 @@ def test_a_missing_package_is_told_before_anything_is_trained(tiny_world, tmp_pa
 def test_weights_that_cannot_be_had_otherwise_are_an_error(tiny_world, tmp_path):
     with pytest.raises(WeightsError, match=r"none\.safetensors"):
         baselines(tiny_world.store, out=tmp_path, recipes=["baseline-cnn"], overrides=["weights=none.safetensors"])
+
+
+def test_another_split_is_set_beside(tiny_world, tmp_path):
+    store = Store.open(shutil.copytree(tiny_world.store.folder, tmp_path / "store"))
+    mates = Groups(store.ids, groups=tuple(f"f{row // 4 * 4:03d}" for row in range(len(store))), twins=store.ids)
+    mates.write(store.folder / GROUPS_FILE)
+    split_source(store, name="grouped")
+    split_source(store, by="fields", name="by-field")
+    how = {"recipes": ["baseline-cnn", "standard"], "overrides": SMALL, "beside": "by-field", "split_name": "grouped"}
+    made = baselines(store, out=tmp_path / "out", **how)
+    assert made.flattered is not None
+    assert list(made.flattered.columns) == ["recipe", "metric", "grouped", "by-field", "difference", "resolved"]
+    assert set(made.flattered["recipe"]) == {"baseline-cnn", "standard", "all recipes, on average"}
+    assert "by-field" in made.summary
+    for file in ("baselines.md", "baselines.html"):
+        assert "what a leak is worth" in (made.folder / file).read_text()
+    parts = [read_run(made.folder / runs / "standard").split_name for runs in ("runs", "runs-by-field")]
+    assert parts == ["grouped", "by-field"]

@@ -61,7 +61,8 @@ def test_the_story_leaves_the_promised_files(trained):
         "store/splits/default.parquet", "explore/index.html", "run/settings.toml", "run/bundle/model.safetensors",
         "run/bundle/model.json", "run/log.csv", "run/predictions/validation.parquet", "run/predictions/test.parquet",
         "run/evaluation.json", "run/report.html", "run/bundle/README.md", "store/groups.parquet",
-        "store/splits/cv.parquet", "store/audit/index.html", "store/audit/pairs.csv", "store/audit/audit.json", "audit/suspects.csv",
+        "store/splits/cv.parquet", "store/audit/index.html", "store/audit/pairs.csv", "store/audit/audit.json",
+        "audit/suspects.csv",
         "audit/suspects.html", "compare/comparison.html", "compare/comparison.csv", "cv/folds/2/bundle/model.json",
         "cv/bundle/model.safetensors", "cv/predictions/out-of-fold.parquet", "cv/report.html",
     ]  # fmt: skip

@@ -26,7 +26,7 @@ def test_a_missing_name_is_an_error_not_a_hole() -> None:
 
 def test_text_is_escaped(read_page: Reader) -> None:
     table = Table("<b>caption</b>", ("name",), (("<script>alert(1)</script>",),))
-    html = render("baselines", store="a & b", simulated=False, table=table, notes=("<i>",))
+    html = render("baselines", store="a & b", simulated=False, tables=[table], notes=("<i>",))
     read_page(html)
     assert "&lt;script&gt;" in html
     assert "a &amp; b" in html
@@ -36,7 +36,7 @@ def test_a_table_names_its_rows_and_columns(read_page: Reader) -> None:
     table = Table(
         "caption", ("class", "GO", "fields"), (("a", "x", "1"), ("b", "y", "2")), frozenset({1}), frozenset({1})
     )
-    page = read_page(render("baselines", store="s", simulated=False, table=table, notes=()))
+    page = read_page(render("baselines", store="s", simulated=False, tables=[table], notes=()))
     assert [cell["scope"] for cell in page.all("th")] == ["col", "col", "col", "row", "row"]
     assert [row.get("class") for row in page.all("tr")] == [None, None, "marked"]
     assert [cell.get("class") for cell in page.all("td")] == ["text", None, "text", None]
@@ -85,6 +85,6 @@ def test_an_interval_in_a_table_never_breaks() -> None:
     table = Table(
         "c", ("class", "why", "F1"), (("Golgi (old)", "for (no) reason", "0.50 (0.40–0.60)"),), text=frozenset({1})
     )
-    html = render("baselines", store="s", simulated=False, table=table, notes=())
+    html = render("baselines", store="s", simulated=False, tables=[table], notes=())
     assert '0.50 <span class="interval">(0.40–0.60)</span></td>' in html
     assert html.count('class="interval"') == 1

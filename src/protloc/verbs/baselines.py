@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from importlib import resources
 from pathlib import Path
@@ -17,9 +17,9 @@ from protloc.learn.epochs import best_epoch
 from protloc.learn.recipes import RECIPES, load_recipe
 from protloc.learn.runs import SETTINGS_FILE, read_run
 from protloc.learn.weights import check_weights
-from protloc.show.baselines_page import write_baselines_page
+from protloc.show.baselines_page import FLATTERY, write_baselines_page
 from protloc.verbs.evaluate import Evaluated
-from protloc.verbs.flattery import flattery, flattery_in_words
+from protloc.verbs.flattery import flattery, flattery_table
 from protloc.verbs.split import grouped_table, read_split
 from protloc.verbs.train_and_evaluate import train_and_evaluate
 
@@ -42,20 +42,22 @@ class Baselines:
     Attributes:
         folder: Holds ``baselines.csv``, ``.md`` and ``.html``, and ``runs``.
         rows: A row a recipe: settings, course, our figures with their intervals, and the published ones.
-        flattered: By how much the split beside flatters each recipe, in words; empty without one.
+        flattered: What the recipes score on the split beside, and how much more; None without one.
     """
 
     folder: Path
     rows: pd.DataFrame
-    flattered: tuple[str, ...] = ()
+    flattered: pd.DataFrame | None = None
 
     @property
     def summary(self) -> str:
         """Return the table in short and where it is."""
-        judged = [name for name in ("test_macro_f1", "test_samples_f1") if name in self.rows]
-        shown = self.rows[["recipe", "weights", *judged, "seconds", "images_per_second"]].round(3)
-        table = shown.to_string(index=False)
-        return "\n".join([table, *self.flattered, f"The whole table: {self.folder / 'baselines.md'}"])
+        part = next(part for part in ("test", "out_of_fold") if f"{part}_loss" in self.rows)
+        figures = [f"{part}_macro_f1", f"{part}_samples_f1", "seconds", "images_per_second"]
+        shown = self.rows[["recipe", "weights", *figures]].round(3)
+        tables = [shown, *([self.flattered] if self.flattered is not None else [])]
+        told = [table.to_string(index=False) for table in tables]
+        return "\n\n".join([*told, f"The whole table: {self.folder / 'baselines.md'}"])
 
 
 def baselines(
@@ -118,21 +120,24 @@ def baselines(
 
 def _flattered(
     store: Store, judged: Mapping[str, tuple[Path, ...]], split_name: str, beside: str | None
-) -> tuple[str, ...]:
+) -> pd.DataFrame | None:
     if beside is None:
-        return ()
+        return None
     pairs = {recipe: (files[0], files[1]) for recipe, files in judged.items()}
-    found = flattery(pairs, groups=grouped_table(store).groups)
-    return tuple(flattery_in_words(each, split=split_name, beside=beside) for each in found)
+    return flattery_table(flattery(pairs, groups=grouped_table(store).groups), split=split_name, beside=beside)
 
 
 def _write(made: Baselines, store: Store) -> None:
     write_csv(made.folder / "baselines.csv", made.rows)
     write_text(made.folder / "baselines.md", _markdown(made, store))
-    notes = (*made.flattered, PUBLISHED_NOTE, LOSS_NOTE)
-    simulated = bool(store.source["simulated"])
-    out = made.folder / "baselines.html"
-    write_baselines_page(out, made.rows, store=store.folder.name, simulated=simulated, notes=notes)
+    write_baselines_page(
+        made.folder / "baselines.html",
+        made.rows,
+        flattered=made.flattered,
+        store=store.folder.name,
+        simulated=bool(store.source["simulated"]),
+        notes=(PUBLISHED_NOTE, LOSS_NOTE),
+    )
 
 
 def _with_or_without_weights(
@@ -192,11 +197,15 @@ def _markdown(made: Baselines, store: Store) -> str:
         course = [row["recipe"], row["weights"], row["epochs"], f"{row['seconds']:.0f}"]
         course.append(f"{row['images_per_second']:.0f}")
         lines.append(_line([*course, *(_beside(row, name) for name in figures)]))
-    notes = [f"- {note}" for note in (*made.flattered, PUBLISHED_NOTE, LOSS_NOTE)]
+    if made.flattered is not None:
+        rows = made.flattered.itertuples(index=False, name=None)
+        lines += ["", f"## {FLATTERY}", "", _line(made.flattered.columns), _line(["---"] * len(made.flattered.columns))]
+        lines += [_line(row) for row in rows]
+    notes = [f"- {note}" for note in (PUBLISHED_NOTE, LOSS_NOTE)]
     return "\n".join([*lines, "", "After a number its 95 % interval; in brackets what was published.", "", *notes, ""])
 
 
-def _line(cells: Sequence[object]) -> str:
+def _line(cells: Iterable[object]) -> str:
     return f"| {' | '.join(map(str, cells))} |"
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from protloc.judge.evaluation import HEADLINES, Estimate
 from protloc.judge.predictions import PartPredictions
@@ -48,14 +49,34 @@ def flattery(runs: Mapping[str, tuple[Path, Path]], *, groups: Sequence[str]) ->
     return tuple(Flattery(name, {metric: _scores(*pair, metric) for metric in METRICS}) for name, pair in drawn.items())
 
 
-def flattery_in_words(found: Flattery, *, split: str, beside: str) -> str:
-    """Say by how much, and whether that can be told from noise."""
-    said: list[str] = []
-    for metric, (_, _, more) in found.scores.items():
-        resolved = more.low is not None and more.low > 0
-        verdict = "" if resolved else ", which is not resolvable from none"
-        said.append(f"{HEADLINES[metric]} by {more.value:+.3f} ({more.low:+.3f} to {more.high:+.3f}){verdict}")
-    return f"The split {beside} flatters {found.recipe} against {split}: {'; '.join(said)}."
+def flattery_table(found: Sequence[Flattery], *, split: str, beside: str) -> pd.DataFrame:
+    """Set the scores on two splits side by side, in words: a row a recipe and metric.
+
+    Columns ``recipe``, ``metric``, the names of the splits, ``difference`` and whether noise could have made it.
+    """
+    return pd.DataFrame(
+        [
+            {
+                "recipe": each.recipe,
+                "metric": HEADLINES[metric],
+                split: _in_words(first),
+                beside: _in_words(second),
+                "difference": _in_words(more, sign="+"),
+                "resolved": "yes" if excludes_none(more) else "no",
+            }
+            for each in found
+            for metric, (first, second, more) in each.scores.items()
+        ]
+    )
+
+
+def excludes_none(difference: Estimate) -> bool:
+    """Tell whether the interval of a difference leaves out 0."""
+    return difference.low is not None and difference.high is not None and not difference.low <= 0 <= difference.high
+
+
+def _in_words(estimate: Estimate, *, sign: str = "") -> str:
+    return f"{estimate.value:{sign}.3f} ({estimate.low:{sign}.3f} to {estimate.high:{sign}.3f})"
 
 
 def _drawn(file: Path, groups: Sequence[str]) -> Resampled:
@@ -66,7 +87,7 @@ def _mean(drawn: Sequence[Resampled]) -> Resampled:
     """Average every metric over recipes, draw by draw."""
     return replace(
         drawn[0],
-        values={metric: np.mean([each.values[metric] for each in drawn], axis=0) for metric in drawn[0].values},
+        values={metric: np.mean([each.values[metric] for each in drawn], axis=0) for metric in drawn[0].draws},  # noqa: PD011
         draws={metric: np.mean([each.draws[metric] for each in drawn], axis=0) for metric in drawn[0].draws},
     )
 
