@@ -68,12 +68,10 @@ class Figure:
         if self.target is None:
             return f"told  {self.name:100} {value:>10}"
         least, most = self.target
-        promised = (
-            f">= {least:g}" if math.isinf(most) else f"<= {most:.3g}" if least == 0 else f"{least:.3g} to {most:.3g}"
-        )
-        return (
-            f"{'pass' if self.kept else 'FAIL'}  {self.name:100} {value:>10}   target {promised} {self.unit}".rstrip()
-        )
+        promised = f"{least:.3g} to {most:.3g}" if least else f"<= {most:.3g}"
+        promised = f">= {least:g}" if math.isinf(most) else promised
+        verdict = "pass" if self.kept else "FAIL"
+        return f"{verdict}  {self.name:100} {value:>10}   target {promised} {self.unit}".rstrip()
 
 
 def at_least(least: float) -> tuple[float, float]:
