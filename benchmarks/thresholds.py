@@ -7,7 +7,8 @@ together, three fields a group. A network's logits are log-odds from evidence th
 separation, and shared in part by the fields of a group. A rough network sees a sixth of the fields at half strength and
 takes some classes for others, so that its logits are no log-odds. One that is too sure is rough, its logits 1.7 times
 too large, and rare classes were over-sampled. Rules are fitted to validation fields and judged on others, whose classes
-are as frequent, mildly shifted as Kaggle's test fields were, or strongly.
+are as frequent, mildly shifted as Kaggle's test fields were, or strongly. No ensemble is drawn: each network answers
+alone.
 """
 
 from __future__ import annotations
@@ -67,6 +68,9 @@ PAGE = """# Which rule for thresholds, and whether to adapt it
 head. It tells how rules compare, not what a network will score. Written by
 `python benchmarks/thresholds.py --write docs/thresholds.md` from {draws} draws of every situation: network × validation
 fields × shift of the {test:,} test fields.
+
+The networks are single ones. Of an ensemble `predict --adapt` counts the calls of each network by itself, as hits and
+alarms were measured, and averages the counts: their mean calls less often by mistake, which would pass for a shift.
 
 - `fixed`: 0.5. `one`: one threshold for all classes, tuned for macro-F1. `per class`: one each, shrunk towards the
   shared one the fewer groups have the class. `prevalence`: each class called as often as it occurs, shrunk likewise.

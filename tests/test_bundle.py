@@ -156,8 +156,71 @@ def test_a_description_without_a_part_is_refused(folder: Path, part: str) -> Non
     described = json.loads(file.read_text())
     del described[part]
     file.write_text(json.dumps(described))
-    with pytest.raises(BundleError, match=rf"not a bundle of this version \(KeyError\('{part}'\)\)"):
+    with pytest.raises(BundleError, match=rf"{folder}: not a bundle of this version \({part} is missing\)"):
         Bundle.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "told"),
+    [
+        (("answers", "thresholds", "values"), ["half", 0.5, 0.5], "values: 'half', expected numbers from 0 to 1"),
+        (("answers", "thresholds", "values"), ["0.5", 0.5, 0.5], "values: '0.5', expected numbers from 0 to 1"),
+        (("answers", "thresholds", "values"), [0.5, 0.5], "values: of length 2, expected 3"),
+        (("answers", "thresholds", "hits"), [1.0], "hits: of length 1, expected 3"),
+        (("answers", "thresholds", "alarms"), [0.0, 0.0, 1.5], "alarms: 1.5, expected numbers from 0 to 1"),
+        (("answers", "thresholds", "scores"), {"fixed": "good"}, "scores: 'good', expected finite numbers"),
+        (("answers", "prevalences"), [0.5] * 4, "prevalences: of length 4, expected 3"),
+        (("answers", "prevalences"), [0.5, -1, 0.5], "prevalences: -1, expected numbers from 0 to 1"),
+        (("answers", "prevalences"), 0.5, "not iterable"),
+        (("answers", "calibration", "slopes"), [1.0, float("nan"), 1.0], "slopes: nan, expected numbers from 0 to inf"),
+        (("answers", "calibration", "slopes"), [1.0, -1.0, 1.0], "slopes: -1.0, expected numbers from 0 to inf"),
+        (
+            ("answers", "calibration", "intercepts"),
+            [0.0, float("inf"), 0.0],
+            "intercepts: inf, expected finite numbers",
+        ),
+        (("answers", "cuts", "absent_below"), [0.1, 0.1, 2], "absent_below: 2, expected numbers from 0 to 1"),
+        (("answers", "cuts", "present_from"), [0.9, None, 2], "present_from: None, expected numbers from 0 to inf"),
+        (("answers", "cuts", "error_rate"), True, "error_rate: True, expected numbers from 0 to 1"),
+        (("answers", "poses"), 3, "poses: 3, expected 1 or 8"),
+        (("answers", "fields"), 1.5, "fields: 1.5, expected a whole number"),
+        (("answers",), "none", "string indices must be integers"),
+        (("side",), "16", "side: '16', expected a whole number"),
+        (("vocabulary", "classes"), [], "no class given"),
+        (("stains",), [{"name": "green", "suffix": "_green"}], "means: of length 2, expected 1"),
+    ],
+)
+def test_an_edited_description_is_refused_in_words(
+    folder: Path, keys: tuple[str, ...], value: object, told: str
+) -> None:
+    file = folder / "model.json"
+    described = json.loads(file.read_text())
+    within = described
+    for key in keys[:-1]:
+        within = within[key]
+    within[keys[-1]] = value
+    file.write_text(json.dumps(described))
+    with pytest.raises(BundleError) as refused:
+        Bundle.load(folder)
+    assert str(refused.value).startswith(f"{folder}: not a bundle of this version (")
+    assert told in str(refused.value)
+    assert str(refused.value).endswith("Copy the bundle again, or train it again.")
+
+
+def test_a_rule_that_was_never_fitted_is_loaded(folder: Path) -> None:
+    write_rule(folder, AnswerRule.plain(3))
+    assert Bundle.load(folder).rule.thresholds.hits == ()
+
+
+def test_an_edited_side_is_told_in_one_line_with_the_folder(folder: Path) -> None:
+    file = folder / "model.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"side": 32}))
+    with pytest.raises(BundleError) as refused:
+        Bundle.load(folder).network()
+    assert str(refused.value) == (
+        f"{folder}: its weights are not those of baseline-cnn for 2 stains, 3 classes and 32 px "
+        "(1 of 34 tensors differ, such as head.1.weight). Copy the bundle again, or train it again."
+    )
 
 
 @pytest.mark.parametrize("other", [{"side": 32}, {"backbone": "resnet10t"}, {"backbone": "no-such-net"}, {"side": 8}])
@@ -219,7 +282,7 @@ def test_another_number_of_members_than_weights_is_refused(three: list[Bundle], 
     described = json.loads(file.read_text())
     described["members"] = (described["members"] * 2)[:members]
     file.write_text(json.dumps(described))
-    with pytest.raises(BundleError, match=r"not a bundle of this version|its weights are not those of"):
+    with pytest.raises(BundleError, match=rf"{tmp_path}: (not a bundle of this version|its weights are not those of)"):
         Bundle.load(tmp_path).network()
 
 

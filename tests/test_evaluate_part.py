@@ -81,7 +81,8 @@ def test_the_certain_answers_of_a_hand_worked_case() -> None:
     assert part.answered.value == pytest.approx(5 / 16)
     assert part.error_among_certain.value == pytest.approx(2 / 5)  # the second field has Dots, and lacks Absent
     part = evaluated(verdicts=np.zeros((4, 4), np.int8))
-    assert (part.answered.value, part.answered.high) == (0, 0)
+    assert part.answered.value == 0
+    assert part.answered.high == pytest.approx(1 - 0.025 ** (1 / 4))  # nothing in four groups (Clopper and Pearson)
     assert math.isnan(part.error_among_certain.value)
 
 

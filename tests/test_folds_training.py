@@ -12,7 +12,7 @@ import torch
 
 from protloc.apply.predict import member_logits, predict_rows
 from protloc.atlas.store import Store
-from protloc.curate.split import Folds, rows_of
+from protloc.curate.split import Folds, fold, rows_of
 from protloc.errors import RunError, SettingsError, SplitError
 from protloc.judge.answering import AnswerRule
 from protloc.learn import train_folds as module
@@ -117,9 +117,32 @@ def test_the_bundle_averages_the_folds(store: Store, whole: FoldsResult) -> None
     assert bundle.metrics["macro_f1"] == pytest.approx(whole.macro_f1)
 
 
-def test_no_fold_learns_from_the_fields_it_is_judged_on(store: Store, folds: Folds) -> None:
-    judged = np.concatenate([rows_of(folds.split(fold), store.ids)["test"] for fold in range(3)])
-    assert sorted(judged) == list(range(84))
+def test_no_fold_learns_from_the_fields_it_is_judged_on(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = np.arange(len(store)) // 2
+    made = fold(replace(store.table, groups=tuple(f"pair{pair:02d}" for pair in pairs)), folds=3)
+    seen: list[set[int]] = []
+    images = Store.images
+
+    def seeing(own: Store, rows: np.ndarray) -> np.ndarray:
+        seen[-1].update(np.asarray(rows).tolist())
+        return images(own, rows)
+
+    def begin_fold(line: str) -> None:
+        if line.startswith("fold "):
+            seen.append(set())
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "images", seeing)
+        short = SETTINGS.with_overrides(["epochs=1"])
+        train_folds(store, settings=short, run=tmp_path / "run", folds=made, split_name="cv", say=begin_fold)
+    judged = [rows_of(made.split(number), store.ids)["test"] for number in range(3)]
+    assert sorted(np.concatenate(judged)) == list(range(84))
+    for learnt, test in zip(seen, judged, strict=True):
+        assert len(test) == 28
+        assert learnt == set(range(84)) - set(test.tolist())  # training and validation part, all of them and no more
+        assert not set(pairs[sorted(learnt)]) & set(pairs[test])
 
 
 @pytest.mark.parametrize("killed_at", [0, 1, 2])
@@ -175,17 +198,30 @@ def test_ctrl_c_ends_it_cleanly_and_it_can_be_resumed(
 
     def press_ctrl_c(line: str) -> None:
         lines.append(line)
-        if lines[-2:-1] == ["cv:1, fold 2 of 3:"]:
+        if lines[-2:-1] == ["fold 1 of 3 (cv:1)"]:
             raise KeyboardInterrupt
 
     run = tmp_path / "run"
     stopped = train_folds(store, settings=SETTINGS, run=run, folds=folds, split_name="cv", say=press_ctrl_c)
     assert stopped.interrupted
     assert [result.epochs for result in stopped.results] == [2, 1]
-    assert f"{run}: 2 of 3 folds begun, 3 epochs" in stopped.summary
+    assert f"{run}: 1 of 3 folds are trained, 3 epochs" in stopped.summary
+    assert stopped.macro_f1 == stopped.results[0].macro_f1
+    assert stopped.samples_f1 == stopped.results[0].samples_f1
+    assert f"Mean over the trained folds of the best epoch on the validation part: macro-F1 {stopped.macro_f1:.4f}" in (
+        stopped.summary
+    )
     assert stopped.summary.endswith("Interrupted; the same command with --resume goes on.")
     assert not (run / "folds/2").exists()
-    resumed = train_folds(store, settings=SETTINGS, run=run, folds=folds, split_name="cv", resume=True)
+    lines.clear()
+    resumed = train_folds(
+        store, settings=SETTINGS, run=run, folds=folds, split_name="cv", resume=True, say=lines.append
+    )
+    assert [line for line in lines if line.startswith("fold ")] == [
+        "fold 0 is trained already (cv:0)",
+        "fold 1 of 3 (cv:1)",
+        "fold 2 of 3 (cv:2)",
+    ]
     assert [result.epochs for result in resumed.results] == [2, 2, 2]
     assert bytes_of(run) == bytes_of(whole.run)
 
@@ -239,3 +275,61 @@ def test_the_verb_trains_folds_by_name_and_one_of_them_alone(
     assert not isinstance(alone, FoldsResult)
     for name in WRITTEN:
         assert (tmp_path / "one" / name).read_bytes() == (whole.run / "folds/2" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "place", ["protloc.learn.classifier.Classifier.training_step", "protloc.learn.train.FieldData"]
+)
+def test_ctrl_c_before_the_first_epoch_of_a_later_fold_keeps_those_before(
+    store: Store, folds: Folds, whole: FoldsResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    run = tmp_path / "run"
+
+    def press_ctrl_c(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+
+        def say(line: str) -> None:
+            if line == "fold 1 of 3 (cv:1)":
+                patched.setattr(place, press_ctrl_c)
+
+        stopped = train_folds(store, settings=SETTINGS, run=run, folds=folds, split_name="cv", say=say)
+    assert stopped.interrupted
+    assert len(stopped.results) == len(stopped.trained) == 1
+    assert f"{run}: 1 of 3 folds are trained, 2 epochs" in stopped.summary
+    assert f"macro-F1 {whole.results[0].macro_f1:.4f}" in stopped.summary
+    assert stopped.summary.endswith("\nInterrupted; the same command with --resume goes on.")
+    train_folds(store, settings=SETTINGS, run=run, folds=folds, split_name="cv", resume=True)
+    assert bytes_of(run) == bytes_of(whole.run)
+
+
+def test_ctrl_c_before_any_epoch_ended_keeps_nothing(
+    store: Store, folds: Folds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def press_ctrl_c(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("protloc.learn.classifier.Classifier.training_step", press_ctrl_c)
+    with pytest.raises(RunError, match="stopped before the first epoch ended, so nothing is kept"):
+        train_folds(store, settings=SETTINGS, run=tmp_path / "run", folds=folds, split_name="cv")
+
+
+def test_an_error_of_a_later_fold_is_no_ctrl_c(
+    store: Store, folds: Folds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def training(*_: object, run: Path, **how: object) -> object:
+        if run.name == "1":
+            raise RunError("the training loss is nan")
+        return train(*_, run=run, **how)
+
+    monkeypatch.setattr(module, "train", training)
+    with pytest.raises(RunError, match="the training loss is nan"):
+        train_folds(store, settings=SETTINGS, run=tmp_path / "run", folds=folds, split_name="cv")
+
+
+def test_stopped_in_the_first_fold_there_is_nothing_to_average(whole: FoldsResult) -> None:
+    stopped = FoldsResult(whole.run, (replace(whole.results[0], interrupted=True),), 3)
+    assert f"{whole.run}: 0 of 3 folds are trained, 2 epochs" in stopped.summary
+    assert "Mean" not in stopped.summary
+    assert np.isnan([stopped.macro_f1, stopped.samples_f1]).all()

@@ -60,7 +60,21 @@ def test_a_key_that_chains_the_fields_together_is_left_out_and_told() -> None:
     assert joined.joined == ("antibody",)
     assert joined.left_out == {"plate": 1.0}
     assert len(set(joined.groups.groups)) == 20
-    assert "The plate is left out: it would chain up to 100% of the fields together" in joined.summary
+    assert joined.summary == (
+        "20 groups, the largest of 5 fields, joined by antibody. The plate is left out: it would put up to 100 % of "
+        "the fields into one group. To join by it all the same: --join antibody,plate."
+    )
+
+
+def test_what_always_joins_needs_no_insisting() -> None:
+    keys = {"parent": ["one"] * 2 + many(98), "gene": ["G"] * 46 + [""] * 54}
+    joined = join_groups(many(100), keys=keys, pairs=pairs_of((0, 1)))
+    assert joined.joined == ("near-duplicates", "parent")
+    assert joined.summary.endswith("up to 46 % of the fields into one group. To join by it all the same: --join gene.")
+
+
+def test_one_is_told_as_one() -> None:
+    assert join_groups(["a"], keys={}).summary == "1 group, the largest of 1 field, joined by nothing."
 
 
 def test_a_plate_joins_only_where_no_protein_is_known() -> None:
@@ -99,8 +113,14 @@ def test_tiles_are_joined_however_many() -> None:
 
 
 def test_an_unknown_key_to_join_by_is_refused() -> None:
-    with pytest.raises(SettingsError, match=r"--join: 'genes', expected any of parent, gene\. Tell the keys"):
-        join_groups(["a"], keys={"parent": ["a"], "gene": ["G"]}, join=["genes"])
+    with pytest.raises(SettingsError, match=r"^--join: 'genes', expected any of the known keys: gene, plate\.$"):
+        join_groups(["a"], keys={"parent": ["a"], "gene": ["G"], "plate": ["P"]}, join=["genes"])
+    with pytest.raises(SettingsError, match=r"^--join: 'gene', no key is known\. Tell them with --keys\.$"):
+        join_groups(["a"], keys={"parent": ["a"]}, join=["gene"])
+
+
+def test_keys_to_join_by_are_known_in_any_case() -> None:
+    assert join_groups(["a", "b"], keys={"gene": ["G", "G"]}, join=["Gene"]).joined == ("gene",)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -135,11 +155,26 @@ def test_groups_are_written_and_read(tmp_path: Path) -> None:
 
 def test_what_is_no_groups_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "groups.parquet"
-    with pytest.raises(StoreError, match=r"groups\.parquet: no groups with the columns .*protloc audit"):
+    told = rf"groups\.parquet: no groups with the columns .* \(no such file\)\. .*protloc audit {tmp_path}$"
+    with pytest.raises(StoreError, match=told):
         Groups.read(file)
     write_parquet(file, pd.DataFrame({"id": ["a"], "group": ["a"]}))
     with pytest.raises(StoreError, match=r"groups\.parquet: no groups with the columns"):
         Groups.read(file)
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ({"id": ["a", "a"], "group": ["a", "a"], "twin": ["a", "a"]}, "id: one comes twice"),
+        ({"id": ["a", "b"], "group": ["a", None], "twin": ["a", "b"]}, "group: not all are texts"),
+        ({"id": ["a", "b"], "group": ["a", "b"], "twin": [1, 2]}, "twin: not all are texts"),
+    ],
+)
+def test_a_damaged_groups_file_is_refused(tmp_path: Path, columns: dict[str, list[object]], told: str) -> None:
+    pd.DataFrame(columns).to_parquet(tmp_path / "groups.parquet")
+    with pytest.raises(StoreError, match=rf"\({told}\)\. Make them with: protloc audit {tmp_path}$"):
+        Groups.read(tmp_path / "groups.parquet")
 
 
 def test_near_duplicates_can_be_joined_again() -> None:

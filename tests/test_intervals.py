@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from protloc.judge.intervals import distances, exact_f1, exact_share
+from protloc.judge.intervals import FEW_DEVIATING, distances, exact_f1, exact_share, least_reach
 
 
 @pytest.mark.parametrize(("right", "number"), [(0, 1), (1, 1), (0, 10), (3, 10), (10, 10), (57, 100)])
@@ -68,3 +68,47 @@ def test_an_undefined_resample_counts_with_the_value() -> None:
 
 def test_distances_are_never_negative() -> None:
     assert distances(0.5, np.array([0.6, 0.7, 0.8]), groups=3)[0] == 0
+
+
+def reach(parts: list[float], wholes: list[float]) -> tuple[float, float]:
+    """Return how far a share reaches at least, down and up."""
+    below, above = least_reach(np.array(parts, float)[:, None], np.array(wholes, float)[:, None])
+    return below[0], above[0]
+
+
+@pytest.mark.parametrize(("wrong", "number"), [(0, 1), (0, 30), (3, 40), (9, 100), (40, 40), (35, 40)])
+def test_a_share_of_questions_reaches_to_the_exact_interval(wrong: int, number: int) -> None:
+    expected = stats.binomtest(wrong, number).proportion_ci(method="exact")
+    parts = [1.0] * wrong + [0.0] * (number - wrong)
+    share = wrong / number
+    assert reach(parts, [1.0] * number) == pytest.approx((share - expected.low, expected.high - share))
+
+
+def test_a_share_from_which_many_groups_deviate_is_left_to_the_bootstrap() -> None:
+    parts = [1.0] * FEW_DEVIATING + [0.0] * 50
+    assert reach(parts, [1.0] * len(parts)) == (0, 0)
+
+
+def test_groups_that_say_nothing_of_a_share_do_not_count() -> None:
+    assert reach([0, 0, 0, 0], [2, 5, 0, 0]) == reach([0, 0], [1, 1])
+    assert reach([0, 0], [0, 0]) == (np.inf, np.inf)
+
+
+def test_rare_small_errors_of_groups_worked_by_hand() -> None:
+    # of 20 groups of 10 questions four have one wrong: the next may have 1 / 5 wrong, so it is as if 2 of 20 were, at
+    # a fifth; the share is 4 / 200
+    expected = stats.binomtest(2, 20).proportion_ci(method="exact")
+    found = reach([1] * 4 + [0] * 16, [10] * 20)
+    assert found == pytest.approx((0.02 - expected.low / 5, expected.high / 5 - 0.02))
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 4)), min_size=1, max_size=30))
+def test_what_is_right_reaches_as_far_as_what_is_wrong(groups: list[tuple[int, int]]) -> None:
+    wholes = [float(whole) for _, whole in groups]
+    parts = [float(min(part, whole)) for part, whole in groups]
+    share = sum(parts) / sum(wholes)
+    below, above = reach(parts, wholes)
+    assert 0 <= below <= share + 1e-9
+    assert 0 <= above <= 1 - share + 1e-9
+    rest = [whole - part for part, whole in zip(parts, wholes, strict=True)]
+    assert reach(rest, wholes) == pytest.approx((above, below))

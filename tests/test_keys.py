@@ -88,9 +88,33 @@ def test_a_wrong_table_is_refused(tmp_path: Path, text: str, told: str) -> None:
         read_keys(written(tmp_path / "k.csv", text), ["a", "b"])
 
 
+def test_other_kinds_of_tables_are_to_be_saved_as_csv(tmp_path: Path) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    for source in ("keys.xlsx", str(tmp_path)):
+        with pytest.raises(SettingsError, match=r"If it is a table, save it as \.csv\.$"):
+            read_keys(source, HPA)
+    with pytest.raises(SettingsError, match=r"antibody_plate_well_field\.$"):
+        read_keys("well_field", HPA)
+    with pytest.raises(TableError, match=r"folder\.csv: a folder, expected a file; save the table as \.csv\."):
+        read_keys(tmp_path / "folder.csv", HPA)
+
+
+def test_column_names_are_told_as_they_are(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match=re.escape("['Field ID', 'Antibody'], expected id and any of")):
+        read_keys(written(tmp_path / "k.csv", "Field ID,Antibody\na,1\n"), ["a"])
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_other_separators_are_told(tmp_path: Path, mark: str) -> None:
+    with pytest.raises(TableError, match=r"expected id and any of .*\. Put commas between the cells\.$"):
+        read_keys(written(tmp_path / "k.csv", f"id{mark}antibody\na{mark}1\n"), ["a"])
+    with pytest.raises(TableError, match=r"Name the columns so\.$"):
+        read_keys(written(tmp_path / "k.csv", f"id{mark}antibody,plate\na{mark}1,2\n"), ["a"])
+
+
 @pytest.mark.parametrize("name", ["gone.csv", "gone.parquet"])
 def test_a_missing_or_broken_file_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(TableError, match=rf"{name}: cannot be read as a table"):
+    with pytest.raises(TableError, match=rf"{name}: no such file\. Give CSV"):
         read_keys(tmp_path / name, ["a"])
     (tmp_path / name).write_bytes(b"\xff\xfe\x00 no table")
     with pytest.raises(ProtlocError, match=name):

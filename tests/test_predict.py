@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.special import expit
 
-from protloc.apply.predict import member_logits, predict, predict_rows
+from protloc.apply.predict import ENSEMBLE_NOTE, member_logits, predict, predict_rows
 from protloc.apply.predictions import Predictions, rejected_file, write_predictions
 from protloc.atlas.reading import Reading
 from protloc.atlas.stains import HPA_STAINS, Stain
@@ -259,17 +260,48 @@ def test_the_poses_are_those_it_was_judged_with_unless_said(pair, tiny_world, tm
     np.testing.assert_array_equal(straight.logits, predict(pair, tiny_world.images).logits)
     assert "a mean over 8 poses, but the model was judged on 1" in asked.summary(tmp_path / "x.csv")
     assert "a mean over 1 poses, but the model was judged on 8" in straight.summary(tmp_path / "x.csv")
-    assert predict(turning, tiny_world.images).notes == ()
+    assert not any("poses" in note for note in predict(turning, tiny_world.images).notes)
 
 
 def test_answers_are_adapted_to_the_folder(pair, tiny_world, monkeypatch, tmp_path):
     monkeypatch.setattr("protloc.judge.shift.FEWEST", 50)
-    plain, shifted = (predict(pair, tiny_world.images, adapt=adapt) for adapt in (False, True))
+    members = member_logits(pair, [tiny_world.store.images(np.arange(84))])
+    between = expit(
+        (members.max(axis=0) + members.mean(axis=0)).mean(axis=0) / 2
+    )  # one network calls, the mean does not
+    rule = replace(
+        FITTED, calibration=Calibration.plain(3), thresholds=replace(FITTED.thresholds, values=tuple(between.tolist()))
+    )
+    plain, shifted = (predict(pair.with_rule(rule), tiny_world.images, adapt=adapt) for adapt in (False, True))
     np.testing.assert_array_equal(shifted.logits, plain.logits)
-    expected = adapted(FITTED, plain.logits).rule
-    assert shifted.rule == expected != FITTED
-    np.testing.assert_array_equal(shifted.answers.probabilities, expected.probabilities(plain.logits))
+    expected = adapted(rule, members).rule
+    np.testing.assert_allclose(shifted.rule.prevalences, expected.prevalences, atol=1e-6)
+    np.testing.assert_allclose(shifted.rule.calibration.intercepts, expected.calibration.intercepts, atol=1e-5)
+    assert np.abs(np.subtract(expected.prevalences, rule.prevalences)).max() > 0.05
+    assert np.abs(np.subtract(expected.prevalences, adapted(rule, plain.logits).rule.prevalences)).max() > 0.05
+    np.testing.assert_array_equal(shifted.answers.probabilities, shifted.rule.probabilities(plain.logits))
     assert "Adapted to how frequent classes are in these 84 fields" in shifted.summary(tmp_path / "x.csv")
+
+
+def test_an_ensemble_says_that_its_rule_is_of_single_networks(bundle, pair, tiny_world, tmp_path):
+    told = predict(pair, tiny_world.images)
+    assert told.notes == (ENSEMBLE_NOTE.format(members=2),)
+    assert "fitted to single networks; for the mean of 2 they err towards caution" in told.summary(tmp_path / "x.csv")
+    assert predict(bundle.with_rule(FITTED), tiny_world.images).notes == ()
+    assert predict(pair.with_rule(AnswerRule.plain(3)), tiny_world.images).notes == ()  # nothing was fitted
+
+
+def test_calls_and_certain_answers_can_be_made_again_from_the_file(pair, tiny_world, tmp_path):
+    answered = predict(pair, tiny_world.images)
+    at_a_value = float(answered.answers.probabilities[0, 0])  # the threshold of one class is met exactly
+    rule = replace(FITTED, thresholds=Thresholds.fixed(3), cuts=Cuts((0.2,) * 3, (at_a_value, 0.8, 0.8), 0.1))
+    answered = replace(answered, rule=rule)
+    write_predictions(answered, tmp_path / "x.parquet")
+    stored = pd.read_parquet(tmp_path / "x.parquet")[["Disc", "Ring", "Bars"]].to_numpy(np.float32)
+    np.testing.assert_array_equal(stored, answered.answers.probabilities)
+    np.testing.assert_array_equal(rule.called(stored), answered.answers.called)
+    np.testing.assert_array_equal(rule.cuts.verdicts(stored), answered.answers.verdicts)
+    assert answered.answers.verdicts[0, 0] == 1
 
 
 def test_few_fields_are_not_adapted_to(pair, tiny_world, tmp_path):

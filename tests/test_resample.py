@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from sklearn import metrics as reference
 
+from protloc.judge.blocks import group_weights
 from protloc.judge.evaluation import CLASS_METRICS, METRICS
 from protloc.judge.metrics import (
     average_precision,
@@ -21,7 +23,7 @@ from protloc.judge.metrics import (
 )
 from protloc.judge.predictions import PartPredictions
 from protloc.judge.reliability import BINS, bins_of, brier, calibration_error
-from protloc.judge.resample import Resampled, difference, group_weights, resample_metrics
+from protloc.judge.resample import Resampled, difference, resample_metrics
 
 RESAMPLES = 20
 
@@ -241,9 +243,78 @@ def test_noise_alone_is_no_calibration_error() -> None:
     assert resample_metrics(wrong, resamples=400).estimate("calibration_error").low > 0.2
 
 
-def test_one_field_has_an_interval_of_no_surprise() -> None:
-    estimate = resample_metrics(part(fields=1), resamples=5).estimate("loss")
-    assert estimate.low == estimate.value == estimate.high
+def test_one_field_tells_nothing_of_others() -> None:
+    said = part(fields=1)
+    resampled = resample_metrics(said, resamples=5)
+    for metric in set(METRICS) - {"loss", "stable_macro_f1"}:
+        estimate = resampled.estimate(metric)
+        assert (estimate.low, estimate.high) == (0, 1), metric
+    loss = resampled.estimate("loss")
+    surest = np.abs(said.logits).max()
+    assert (loss.low, loss.high) == pytest.approx((0, reference.log_loss([1], [sigmoid(-surest)], labels=[0, 1])))
+    apart = difference(resampled, resampled, "loss")
+    assert (apart.low, apart.value, apart.high) == (-loss.high, 0, loss.high)
+
+
+def right_part(*, fields: int, classes: int = 1, wrong: int = 0) -> PartPredictions:
+    """Return fields that have all classes, all called and certain, save in the first field ``wrong`` classes."""
+    truth = np.ones((fields, classes), np.uint8)
+    truth[0, :wrong] = 0
+    return PartPredictions(
+        ids=tuple(map(str, range(fields))),
+        groups=tuple(f"{row:04d}" for row in range(fields)),
+        truth=truth,
+        logits=np.full(truth.shape, 20.0, np.float32),
+        probabilities=np.ones(truth.shape, np.float32),
+        called=np.ones(truth.shape, np.bool_),
+        verdicts=np.ones(truth.shape, np.int8),
+    )
+
+
+def test_where_nothing_went_wrong_intervals_reach_to_exact_limits() -> None:
+    resampled = resample_metrics(right_part(fields=30, classes=4), resamples=50)
+    exact = binomtest(0, 30).proportion_ci(method="exact")
+    for metric in ("error_among_certain", "brier", "calibration_error"):
+        estimate = resampled.estimate(metric)
+        assert (estimate.low, estimate.value, estimate.high) == pytest.approx((0, 0, exact.high)), metric
+    for metric in ("samples_f1", "micro_f1", "answered"):
+        estimate = resampled.estimate(metric)
+        assert (estimate.low, estimate.value, estimate.high) == pytest.approx((1 - exact.high, 1, 1)), metric
+
+
+def test_only_groups_with_a_certain_answer_tell_of_its_errors() -> None:
+    said = right_part(fields=30)
+    said.verdicts[12:] = 0
+    exact = binomtest(0, 12).proportion_ci(method="exact")
+    assert resample_metrics(said, resamples=5).estimate("error_among_certain").high == pytest.approx(exact.high)
+
+
+def test_without_a_label_or_a_call_micro_f1_may_be_anything() -> None:
+    said = right_part(fields=30)
+    said = replace(said, truth=1 - said.truth, called=~said.called)
+    estimate = resample_metrics(said, resamples=5).estimate("micro_f1")
+    assert (estimate.low, estimate.value, estimate.high) == (0, 1, 1)
+    one = resample_metrics(said, resamples=5)
+    assert (difference(one, one, "micro_f1").low, difference(one, one, "micro_f1").high) == (-1, 1)
+
+
+def test_a_difference_of_scores_without_an_error_is_not_certain() -> None:
+    one = resample_metrics(right_part(fields=30), resamples=50)
+    found = difference(one, one, "samples_f1")
+    exact = binomtest(0, 30).proportion_ci(method="exact").high
+    assert (found.low, found.value, found.high) == pytest.approx((-exact, 0, exact))
+
+
+@pytest.mark.parametrize(("fields", "rate"), [(30, 0.01), (100, 0.002), (100, 0.03), (300, 0.01)])
+def test_intervals_cover_rare_errors(fields: int, rate: float) -> None:
+    # five classes, each wrong by itself; where the rate is low, most parts show no error or one
+    generator, covered, metric = np.random.default_rng(4), 0, "error_among_certain"
+    for _ in range(100):
+        said = right_part(fields=fields, classes=5)
+        said = replace(said, truth=(generator.random(said.truth.shape) >= rate).astype(np.uint8))
+        estimate = resample_metrics(said, resamples=100, metrics=[metric]).estimate(metric)
+        covered += estimate.low <= rate <= estimate.high
+    assert covered >= 90  # at 95 %: fewer has chance 0.01
 
 
 def test_a_constant_answer_of_one_class_has_a_known_interval() -> None:

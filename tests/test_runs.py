@@ -11,6 +11,7 @@ from protloc.curate.split import Folds, Split, split
 from protloc.errors import RunError
 from protloc.learn.recipes import TrainSettings
 from protloc.learn.runs import existing_run, read_run, split_digest, write_run
+from protloc.options import bundle_folder
 
 SETTINGS = TrainSettings(recipe="mine", epochs=2, minority_classes=("Ring",))
 
@@ -75,3 +76,27 @@ def test_a_folder_that_is_no_run_is_told(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text("epochs = 3\n")
     with pytest.raises(RunError, match=r"not a run of this version.*'run' is missing"):
         read_run(tmp_path)
+
+
+def test_a_run_without_a_network_yet_says_so(tiny_store: Store, parts: Split, tmp_path: Path) -> None:
+    told = {"settings": SETTINGS, "store": tiny_store}
+    one = write_run(tmp_path / "one", **told, split=parts, split_name="mine")
+    folds = Folds(tiny_store.ids, tuple(place % 3 for place in range(84)))
+    write_run(tmp_path / "cv", **told, split=folds, split_name="cv")
+    for ask in (lambda folder: read_run(folder).bundle(), bundle_folder):
+        with pytest.raises(RunError, match=r"one: no epoch has ended yet, so there is no network\. Go on .*--resume"):
+            ask(tmp_path / "one")
+        with pytest.raises(RunError, match=r"cv: 0 of 3 folds are trained, expected all\. Go on with .*--resume"):
+            ask(tmp_path / "cv")
+    one.bundle_folder.mkdir()  # as a kill before the description leaves it
+    with pytest.raises(RunError, match="no epoch has ended yet"):
+        bundle_folder(tmp_path / "one")
+
+
+def test_the_bundle_of_a_run_or_the_folder_itself_is_named(tmp_path: Path) -> None:
+    assert bundle_folder(tmp_path) == tmp_path
+    (tmp_path / "bundle").mkdir()
+    assert bundle_folder(tmp_path) == tmp_path / "bundle"
+    (tmp_path / "bundle" / "model.json").write_text("{}")
+    (tmp_path / "settings.toml").write_text("")
+    assert bundle_folder(tmp_path) == tmp_path / "bundle"

@@ -10,7 +10,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 
 from protloc.judge.answering import AnswerRule
-from protloc.judge.metrics import bce_loss
+from protloc.judge.calibration import fit_calibration
+from protloc.judge.metrics import bce_loss, macro_f1
 from protloc.judge.shift import FEWEST, Estimator, adapted, black_box_prevalences, em_prevalences
 from protloc.judge.thresholds import fit_thresholds
 
@@ -34,6 +35,27 @@ def fitted_rule(*, fields: int = 3000, separation: float = 3.0) -> AnswerRule:
     return replace(
         AnswerRule.plain(len(BEFORE)),
         thresholds=fit_thresholds(truth, expit(logits), groups=groups, rule="one"),
+        prevalences=tuple(truth.mean(axis=0).tolist()),
+        fields=fields,
+    )
+
+
+def draw_members(*, fields: int, noise: float, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw truth, and logits of five networks that share what is hard and err apart, (members, fields, classes)."""
+    truth = generator.random((fields, len(BEFORE))) < BEFORE
+    shared = 1.5 * (3 * (truth - 0.5) + generator.standard_normal(truth.shape))
+    return truth, shared + noise * generator.standard_normal((5, *truth.shape)) + logit(BEFORE)
+
+
+def rule_of_single_networks(*, noise: float, fields: int = 4000) -> AnswerRule:
+    """Fit a rule to fields of which each is answered by one of the five, as out of fold."""
+    truth, members = draw_members(fields=fields, noise=noise, generator=np.random.default_rng(10))
+    logits, groups = members[np.arange(fields) % 5, np.arange(fields)], [f"field{place:04d}" for place in range(fields)]
+    calibration = fit_calibration(truth, logits, groups=groups)
+    return replace(
+        AnswerRule.plain(len(BEFORE)),
+        calibration=calibration,
+        thresholds=fit_thresholds(truth, calibration.probabilities(logits), groups=groups, rule="one"),
         prevalences=tuple(truth.mean(axis=0).tolist()),
         fields=fields,
     )
@@ -90,6 +112,48 @@ def test_shrinkage_of_a_hand_worked_case() -> None:
     # batch: 0.35 * 0.65 / 1000; hits: 0.16 / 500 * 0.25²; alarms: 0.16 / 500 * 0.75²; over (0.6 * 0.25 * 0.75)²
     expected = (0.35 * 0.65 / 1000 + 0.16 / 500 * (0.0625 + 0.5625)) / (0.6 * 0.1875) ** 2
     assert squared[0] == pytest.approx(expected, rel=0.01)
+
+
+def test_black_box_of_two_networks_is_that_of_their_mean_share() -> None:
+    # called in 35 % and 45 %: 0.8 q + 0.2 (1 - q) = 0.4, q = 1/3; 1000 fields, not 2000, tell so
+    rates = {"hits": [0.8], "alarms": [0.2], "prevalences": [0.5], "judged": 1000}
+    two, one = (np.arange(1000)[:, None] < np.array(shares)[..., None, None] for shares in ([350, 450], 400))
+    found, alone = (black_box_prevalences(called, **rates) for called in (two, one))
+    assert found.estimated == pytest.approx([1 / 3])
+    assert found.errors == pytest.approx(alone.errors)
+    assert found.after == pytest.approx(alone.after)
+
+
+def test_em_of_networks_climbs_the_mean_of_their_log_likelihoods() -> None:
+    members = np.random.default_rng(0).beta(0.5, 1.2, (3, 200, 1))
+    found = em_prevalences(members, prevalences=[0.2], judged=1000)
+
+    def loss(now: float) -> float:
+        return -float(np.log(now * members / 0.2 + (1 - now) * (1 - members) / 0.8).sum())
+
+    best = minimize_scalar(loss, bounds=(0, 1), method="bounded", options={"xatol": 1e-9})
+    assert found.estimated == pytest.approx([best.x], abs=1e-5)
+    alone, thrice = (em_prevalences(each, prevalences=[0.2], judged=1000) for each in (members[0], members[[0, 0, 0]]))
+    assert thrice.estimated == pytest.approx(alone.estimated)
+    assert thrice.errors == pytest.approx(alone.errors)  # the same network three times knows no more
+
+
+@pytest.mark.parametrize("estimator", ["black box", "em"])
+@pytest.mark.parametrize("noise", [1.5, 2.5])
+def test_of_an_ensemble_no_shift_is_made_up(estimator: Estimator, noise: float) -> None:
+    rule = rule_of_single_networks(noise=noise)
+    truth, members = draw_members(fields=10_000, noise=noise, generator=np.random.default_rng(11))
+    mean = members.mean(axis=0)
+    apart, together = (adapted(rule, logits, estimator=estimator) for logits in (members, mean))
+    assert apart.prevalences is not None
+    assert together.prevalences is not None
+    assert (np.abs(apart.prevalences.changes) < 2 * apart.prevalences.errors).all()
+    assert (np.abs(together.prevalences.changes) > 3 * together.prevalences.errors).any()  # the mean of the networks
+    plain, by_members, by_mean = (
+        macro_f1(truth, each.called(each.probabilities(mean))) for each in (rule, apart.rule, together.rule)
+    )
+    assert by_members > plain - 0.005
+    assert estimator == "em" or by_mean < plain - 0.015
 
 
 @pytest.mark.parametrize("estimator", ["black box", "em"])
@@ -191,6 +255,8 @@ def test_fields_that_were_rejected_are_left_aside() -> None:
     with_rejected = np.insert(logits, [3, 200], np.nan, axis=0)
     assert adapted(rule, with_rejected).fields == 300
     assert adapted(rule, with_rejected).rule == adapted(rule, logits).rule
+    members = np.stack([logits, logits[::-1]])
+    assert adapted(rule, np.insert(members, [3, 200], np.nan, axis=1)).rule == adapted(rule, members).rule
 
 
 def test_too_few_fields_change_nothing_and_say_so() -> None:

@@ -15,7 +15,8 @@ from protloc.atlas.table import LabelTable, read_labels
 from protloc.curate.groups import GROUPS_FILE, Groups
 from protloc.curate.split import Folds, Split
 from protloc.errors import SettingsError, SplitError, StoreError, TableError
-from protloc.verbs.split import grouped_table, read_split, split_source
+from protloc.options import parsed_keys
+from protloc.verbs.split import grouped_table, parting_in_words, read_split, split_source
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def test_the_default_split_that_is_missing_is_made_by_groups(store: Store) -> No
 
 def test_groups_of_other_fields_are_refused(store: Store) -> None:
     Groups(("a",), ("a",), ("a",)).write(store.folder / GROUPS_FILE)
-    told = rf"groups\.parquet: groups of 1 fields that are not the 84 of this store\. .*audit {store.folder}"
+    told = rf"groups\.parquet: groups of 1 field that are not the 84 of this store\. .*audit {store.folder}"
     for call in (split_source, grouped_table):
         with pytest.raises(StoreError, match=told):
             call(store)
@@ -104,17 +105,51 @@ def test_groups_that_nobody_knows_are_refused(store: Store, table: LabelTable, t
 def test_a_table_is_split_by_its_keys(table: LabelTable, tmp_path: Path) -> None:
     made = split_source(table, out=tmp_path / "split.parquet", keys=antibodies(tmp_path, table.ids))
     assert whole(made.split.parts, tuple(f"A{row // 4}" for row in range(84)))
-    assert "in 21 groups" in made.summary
-    assert "joined by antibody. The plate is left out: it would chain up to 100% of the fields" in made.summary
+    assert made.summary.count("21 groups") == made.summary.count(" groups") == 1
+    assert "joined by antibody. The plate is left out: it would put up to 100 % of the fields" in made.summary
+    assert made.summary.endswith("To join by it all the same: --join antibody,plate.")
     assert Split.read(tmp_path / "split.parquet") == made.split
 
 
 def test_the_caller_names_the_keys_to_join_by(table: LabelTable, tmp_path: Path) -> None:
     keys, out = antibodies(tmp_path, table.ids), tmp_path / "split.parquet"
-    made = split_source(table, out=out, keys=keys, join=["plate"])
-    assert set(made.table.groups) == {table.ids[0]}
-    with pytest.raises(SettingsError, match="--join: 'gene', expected any of antibody, plate, parent"):
+    made = split_source(table, out=out, keys=keys, join=["Antibody"])
+    assert len(set(made.table.groups)) == 21
+    with pytest.raises(SettingsError, match="--join: 'gene', expected any of the known keys: antibody, plate"):
         split_source(table, out=out, keys=keys, join=["gene"])
+
+
+def test_a_part_that_would_be_empty_is_refused(table: LabelTable, store: Store, tmp_path: Path) -> None:
+    keys, out = antibodies(tmp_path, table.ids), tmp_path / "split.parquet"
+    with pytest.raises(SplitError, match=r"split\.parquet: \w+ would be empty, as 84 fields in 1 group cannot fill"):
+        split_source(table, out=out, keys=keys, join=["plate"])
+    assert not out.exists()
+    audited(store, a_group=42)
+    with pytest.raises(SplitError, match=r"default\.parquet: \w+ would be empty, as 84 fields in 2 groups cannot"):
+        read_split(store, "default")
+    assert not (store.folder / "splits").exists()
+
+
+def test_parts_far_from_the_share_asked_for_are_told(store: Store) -> None:
+    names = tuple(store.ids[0] if row < 39 else store.ids[row] for row in range(84))
+    Groups(store.ids, names, store.ids).write(store.folder / GROUPS_FILE)
+    made = split_source(store, fractions=(0.3, 0.3, 0.4), name="giant")
+    sizes = [len(made.split.rows(part)) for part in ("train", "validation", "test")]
+    told = "/".join(f"{100 * size / 84:.0f}" for size in sizes)
+    assert max(sizes) == 39
+    assert (
+        f"The parts are {told} %, asked for were 30/30/40: the largest group holds 46 % of the fields." in made.summary
+    )
+    folds = split_source(store, folds=3, name="folds")
+    assert re.search(r"The parts are \d+/\d+/\d+ %, asked for were 33/33/33: the largest group", folds.summary)
+    assert "The parts are 5 to 46 %, asked for were 8: the" in split_source(store, folds=12, name="many").summary
+    assert "The parts are" not in split_source(store, by="fields", name="even").summary
+
+
+def test_many_folds_are_told_by_their_sizes(store: Store) -> None:
+    assert "many.parquet: 12 folds of 7 fields. No class" in split_source(store, folds=12, name="many").summary
+    assert "odd.parquet: 11 folds of 7 to 8 fields. No class" in split_source(store, folds=11, name="odd").summary
+    assert re.search(r": \d fold 0, .*, \d fold 9 fields\.", split_source(store, folds=10, name="ten").summary)
 
 
 def test_keys_and_the_near_duplicates_of_an_audit_are_joined(store: Store, tmp_path: Path) -> None:
@@ -156,17 +191,18 @@ def test_folds_keep_groups_whole(store: Store) -> None:
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("cv:4", "fold 4: there are 4 folds, expected 0 to 3"),
-        ("cv:", "--split cv:: cv is 4 folds; expected the number of a fold, as in cv:2"),
-        ("cv:-1", "--split cv:-1: cv is 4 folds; expected the number of a fold"),
-        ("cv:²", "cv is 4 folds; expected the number"),
-        ("default:0", "--split default:0: default is a split without folds"),
-        ("other:0", "other.parquet: no such split (there is cv). Make it: protloc split --name other"),
+        ("cv:4", "--split cv:4: there are 4 folds, 0 to 3. Say one of them, as in cv:0."),
+        ("cv:", "--split cv: with nothing after the colon: there are 4 folds, 0 to 3"),
+        ("cv:-1", "--split cv:-1: there are 4 folds, 0 to 3"),
+        ("cv:²", "--split cv:²: there are 4 folds, 0 to 3"),
+        ("default:0", "--split default:0: default is a split without folds. Say --split default"),
+        ("default:", "--split default: with nothing after the colon: default is a split without folds"),
+        ("other:0", "other.parquet: no such split (there is cv). Make it: protloc split STORE --name other"),
     ],
 )
 def test_an_unknown_fold_is_refused(store: Store, name: str, told: str) -> None:
     split_source(store, folds=4, name="cv")
-    with pytest.raises(SplitError, match=re.escape(told)):
+    with pytest.raises(SplitError, match=re.escape(told.replace("STORE", str(store.folder)))):
         read_split(store, name)
 
 
@@ -194,11 +230,40 @@ def test_settings_that_contradict_are_refused(store: Store, settings: dict[str, 
 
 
 def test_a_table_needs_a_file_to_write_to(table: LabelTable) -> None:
-    with pytest.raises(SettingsError, match=r"--out: None, expected the \.parquet file"):
+    with pytest.raises(SettingsError, match=r"--out: not given, expected the \.parquet file"):
         split_source(table)
 
 
 def test_keys_that_cannot_be_read_write_nothing(store: Store, tmp_path: Path) -> None:
-    with pytest.raises(TableError, match=r"gone\.csv: cannot be read"):
+    with pytest.raises(TableError, match=r"gone\.csv: no such file"):
         split_source(store, keys=tmp_path / "gone.csv")
     assert not (store.folder / "splits").exists()
+
+
+def test_a_split_that_parts_groups_is_told(store: Store) -> None:
+    assert parting_in_words(store, "default", read_split(store, "default")) == ""
+    audited(store)
+    told = parting_in_words(store, "default", read_split(store, "default"))
+    assert re.fullmatch(
+        r"The split default parts \d+ groups of fields that are alike, so scores on it will flatter.", told
+    )
+    split_source(store, name="clean")
+    assert parting_in_words(store, "clean", read_split(store, "clean")) == ""
+
+
+def test_a_single_parted_group_is_told_as_one(store: Store) -> None:
+    names = tuple(store.ids[0] if row < 40 else store.ids[row] for row in range(84))
+    split_source(store)
+    Groups(store.ids, names, store.ids).write(store.folder / GROUPS_FILE)
+    assert "parts 1 group of fields" in parting_in_words(store, "default", read_split(store, "default"))
+
+
+def test_the_keys_to_join_by_are_read() -> None:
+    assert parsed_keys(None) is None
+    assert parsed_keys(" antibody,, gene ,") == ["antibody", "gene"]
+
+
+@pytest.mark.parametrize("words", ["", ",", " , "])
+def test_no_key_to_join_by_is_refused(words: str) -> None:
+    with pytest.raises(SettingsError, match=r"--join: no key named, expected any of parent, antibody, gene, plate"):
+        parsed_keys(words)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from protloc.atlas.vocabulary import Compartment, Vocabulary
+from protloc.curate.groups import Leaks
 from protloc.errors import RunError
 from protloc.judge.evaluate import Evaluation, evaluate_part
 from protloc.judge.metrics import sigmoid
@@ -21,7 +22,7 @@ def vocabulary_of(names):
     return Vocabulary("shapes", tuple(Compartment(number, name) for number, name in enumerate(names)))
 
 
-def write_run(folder, *, skill=0.0, seed=0, part="test", names=NAMES):
+def write_run(folder, *, skill=0.0, seed=0, part="test", names=NAMES, split="default", leaks=None):
     """Write what ``evaluate`` leaves of a run that is better by ``skill``."""
     truth = (np.random.default_rng(7).random((FIELDS, len(names))) < 0.4).astype(np.uint8)
     noise = np.random.default_rng(seed).normal(size=truth.shape)
@@ -37,9 +38,10 @@ def write_run(folder, *, skill=0.0, seed=0, part="test", names=NAMES):
     judged = evaluate_part(said, vocabulary=vocabulary, training_truth=truth, resamples=20)
     evaluation = Evaluation(
         parts={part: judged}, vocabulary=vocabulary.name, thresholds=(0.5,) * len(names), threshold_rule="fixed",
-        judged=part, poses=1, protloc_version="0",
+        judged=part, poses=1, protloc_version="0", leaks=leaks,
     )  # fmt: skip
     evaluation.write(folder / "evaluation.json")
+    (folder / "settings.toml").write_text(f'[run]\nsplit = "{split}"\nsplit_digest = "of {split}"\n', "utf-8")
     return folder
 
 
@@ -160,3 +162,19 @@ def test_runs_of_other_classes_are_refused(tmp_path):
 )
 def test_runs_are_named_by_as_much_of_their_folders_as_tells_them_apart(folders, names, tmp_path):
     assert run_names([tmp_path / folder for folder in folders]) == names
+
+
+def test_runs_of_other_splits_are_not_compared_though_they_judge_the_same_fields(tmp_path):
+    one, other = write_run(tmp_path / "one"), write_run(tmp_path / "other", skill=1.0, split="by-field")
+    with pytest.raises(RunError, match=r"other was trained on the split by-field, .*one on default, expected one"):
+        compare_runs([one, other])
+    assert not (tmp_path / "compare").exists()
+
+
+@pytest.mark.parametrize(("leaks", "told"), [(Leaks(40, 10, 2), True), (Leaks(40, 0, 0), False)])
+def test_scores_that_may_rest_on_leaks_are_told_so(tmp_path, leaks, *, told):
+    runs = [write_run(tmp_path / name, seed=seed, leaks=leaks) for seed, name in enumerate("ab")]
+    made = compare_runs(runs)
+    words = "25 % of the test fields are in one group with training or validation fields."
+    assert (words in made.summary) == told
+    assert (words in made.page.read_text("utf-8")) == told

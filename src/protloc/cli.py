@@ -57,8 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (ProtlocError, OSError) as error:
         if debug:
             raise
-        console.complain(str(error))
+        console.complain(_in_words(error))
         sys.exit(2)
+
+
+def _in_words(error: ProtlocError | OSError) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}. Name a place that is there and may be written."
+    return str(error)
 
 
 @app.command()
@@ -235,7 +241,10 @@ def evaluate(
         bool, typer.Option("--tta", help="Average the eight poses of each field; predict will too.")
     ] = False,
     error_rate: Annotated[
-        float, typer.Option("--error-rate", help="Share of errors that certain answers may have.")
+        float,
+        typer.Option(
+            "--error-rate", help="Share of a class's fields told absent, and of answers *present*, that may be wrong."
+        ),
     ] = 0.10,
     thresholds: Annotated[
         ThresholdRule, typer.Option("--thresholds", help="How they are found; auto tries all on other fields.")

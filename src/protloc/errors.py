@@ -41,5 +41,9 @@ class RunError(ProtlocError):
     """A training run is missing, unfinished, or was started with other settings."""
 
 
+class NothingKeptError(RunError):
+    """Ctrl-C came before the first epoch of a run ended."""
+
+
 class MissingExtraError(ProtlocError):
     """An optional dependency is not installed."""

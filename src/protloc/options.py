@@ -90,8 +90,20 @@ def parsed_stains(words: str | None) -> tuple[Stain, ...]:
 
 
 def parsed_keys(words: str | None) -> list[str] | None:
-    """Read ``--join``."""
-    return None if words is None else [word.strip() for word in words.split(",")]
+    """Read ``--join``.
+
+    Raises:
+        SettingsError: if it names no key.
+    """
+    from protloc.atlas.keys import KEYS
+    from protloc.errors import SettingsError
+
+    if words is None:
+        return None
+    names = [word.strip() for word in words.split(",") if word.strip()]
+    if not names:
+        raise SettingsError(f"--join: no key named, expected any of {', '.join(KEYS)}, as in --join antibody,gene.")
+    return names
 
 
 def with_epochs(assignments: list[str] | None, epochs: int | None) -> list[str]:
@@ -100,5 +112,14 @@ def with_epochs(assignments: list[str] | None, epochs: int | None) -> list[str]:
 
 
 def bundle_folder(given: Path) -> Path:
-    """Return the bundle of a run, or the folder itself."""
-    return given / "bundle" if (given / "bundle").is_dir() else given
+    """Return the bundle of a run, or the folder itself.
+
+    Raises:
+        RunError, BundleError: if it is a run that has no bundle yet.
+    """
+    inside = given / "bundle"
+    if (given / "settings.toml").is_file() and not (inside / "model.json").is_file():
+        from protloc.learn.runs import read_run
+
+        read_run(given).bundle()  # says what is missing
+    return inside if inside.is_dir() else given

@@ -17,6 +17,7 @@ from protloc.show.audit_page import (
     AuditContent,
     ShownPair,
     audit_page,
+    joins_in_words,
     key_table,
     naive_in_words,
     pairs_in_words,
@@ -117,10 +118,20 @@ def test_a_store_without_labels_or_pairs_has_a_page(content: AuditContent, read_
     html = audit_page(replace(content, vocabulary=None, shown=(bare,), pairs=1, conflicts=0))
     read_page(html)
     assert "<b>labelled</b>" not in html
-    assert "pairs in conflict" not in html
+    assert "labelled differently" not in html
     empty = audit_page(replace(content, shown=(), pairs=0, conflicts=0))
     read_page(empty)
     assert "No two fields were found to be near-duplicates." in empty
+
+
+def test_what_joins_is_told_and_both_counts_of_differing_labels(content: AuditContent) -> None:
+    html = audit_page(replace(content, torn={"a": [(0,), (4,)], "b": [(0,), (4,)]}))
+    assert "Here fields were joined by near-duplicates, antibody." in html
+    assert "well" not in joins_in_words(JOINED)
+    assert "<dt>pair labelled differently</dt><dd>1</dd>" in html
+    assert "<dt>groups labelled differently</dt><dd>2</dd>" in html
+    assert "groups labelled differently" not in audit_page(content)
+    assert joins_in_words(replace(JOINED, joined=())) == "Here nothing joined any fields."
 
 
 def test_simulated_fields_are_told(content: AuditContent) -> None:

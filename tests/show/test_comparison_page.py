@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -107,11 +108,28 @@ def test_the_page_holds_all_differences(found, read_page):
     assert html.count("not resolvable: in 3 groups only") == 4
     assert "Scores on the same 300 test fields" in html
     assert "Of 3 classes by F1: 1 better, 0 worse, 2 not resolvable" in html
-    assert "The 100 groups" in html
+    assert "groups of fields that are alike, 100 in all" in html
     assert "drawn 1,000 times" in html.replace("\n", " ")
     assert "fewer than 10 groups" in html
     marked = [row for row in page.all("tr") if row.get("class") == "marked"]
-    assert len(marked) == len(HEADLINES) - 1 + 2
+    assert len(marked) == len(HEADLINES) - 1 + 2 * len(CLASS_HEADLINES)
+
+
+def test_run_and_verdict_come_first_and_no_table_is_wide(found):
+    html = comparison_page(found, classes=CLASSES, part="test")
+    heads = [re.findall(r"<th[^>]*>([^<]*)</th>", head) for head in re.findall(r"<thead>.*?</thead>", html, re.DOTALL)]
+    numbers = ["difference", "reference", "this run", "fields to resolve it"]
+    assert heads == [["run", "verdict", "metric", *numbers]] + 4 * [["class", "verdict", *numbers]]
+
+
+def test_each_class_is_marked_by_the_verdict_of_its_own_table(found):
+    only_f1 = [entry for entry in found.classes if entry.metric == "f1" and entry.run == "standard"]
+    rest = [unresolved(metric="average_precision", column=column) for column in range(3)]
+    some = Comparison("cnn", ("standard",), 300, 100, 1000, found.headlines[:6], (*only_f1, *rest))
+    html = comparison_page(some, classes=CLASSES, part="test")
+    tables = re.findall(r"<table.*?</table>", html, re.DOTALL)[1:]
+    assert [table.count('class="marked"') for table in tables] == [1, 0]
+    assert "Class by class, average precision: standard minus cnn" in tables[1]
 
 
 def test_names_of_runs_and_classes_are_escaped(found, read_page):

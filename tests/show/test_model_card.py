@@ -57,8 +57,8 @@ def test_methods_name_fields_parts_and_vocabulary(content: ReportContent) -> Non
     ("leaks", "words"),
     [
         (None, "between the parts were not looked for"),
-        (Leaks(40, 0, 0), "No test field was a near-duplicate of a training field"),
-        (Leaks(40, 9, 2), "Of the 40 test fields, 2 had a near-duplicate among the training fields"),
+        (Leaks(40, 0, 0), "No test field was a near-duplicate of a training or validation field"),
+        (Leaks(40, 9, 2), "Of the 40 test fields, 2 had a near-duplicate among the training and validation fields"),
     ],
 )
 def test_methods_say_what_is_known_of_leaks(content: ReportContent, leaks: Leaks | None, words: str) -> None:
@@ -128,6 +128,12 @@ def test_the_card_holds_the_verdict_and_every_class(content: ReportContent) -> N
     rows = [line for line in card.splitlines() if line.startswith("|")]
     assert len(rows) == 2 + 3
     assert {row.count(" | ") for row in rows} == {6}
+
+
+def test_the_card_says_of_how_many_classes_stable_macro_f1_is(content: ReportContent) -> None:
+    words = section(content, "Numbers")
+    assert "Over 2 of 3 classes, those found in at least 10 groups of fields, macro-F1 is" in words
+    assert "stable macro-F1 is that of 2 of 3 classes, those in at least 10 groups" in told(content)
 
 
 def test_the_card_escapes_what_would_be_markup(content: ReportContent) -> None:

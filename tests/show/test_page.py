@@ -14,7 +14,18 @@ from PIL import Image
 
 from protloc.atlas.stains import HPA_STAINS
 from protloc.show.figures_labels import labels_per_field_figure
-from protloc.show.page import Table, number, percent, percent_in_words, picture_of, plural, render, thumbnail_of
+from protloc.show.page import (
+    Table,
+    Tile,
+    counted,
+    number,
+    percent,
+    percent_in_words,
+    picture_of,
+    plural,
+    render,
+    thumbnail_of,
+)
 
 Reader = Callable[[str], Any]
 
@@ -79,6 +90,11 @@ def test_shares_are_written_with_their_interval() -> None:
 )
 def test_words_follow_their_count(count: int, word: str, written: str) -> None:
     assert plural(count, word) == written
+
+
+def test_a_counted_tile_has_its_word() -> None:
+    assert counted(1, "near-duplicate pair") == Tile("1", "near-duplicate pair")
+    assert counted(2000, "field", "all") == Tile("2,000", "fields", "all")
 
 
 def test_an_interval_in_a_table_never_breaks() -> None:

@@ -14,7 +14,6 @@ import pytest
 
 from protloc.judge.evaluation import Estimate, Evaluation
 from protloc.judge.predictions import PartPredictions
-from protloc.show.baselines_page import comparison_table, write_baselines_page
 from protloc.show.report import report_page, write_report
 from protloc.show.report_content import FLOORED, OUT_OF_FOLD, Course, ReportContent
 from protloc.show.report_words import (
@@ -101,9 +100,20 @@ def test_the_scores_stand_beside_both_floors_with_their_intervals(content: Repor
     assert table.rows[4][5:] == ("–", "–")
 
 
+def test_stable_macro_f1_says_of_how_many_classes_it_is(content: ReportContent, html: str) -> None:
+    one = replace(content.evaluation.parts["validation"], stable_classes=1)
+    evaluation = replace(content.evaluation, parts={"validation": one, "test": content.judged})
+    caption = headline_table(evaluation, content.vocabulary).caption
+    assert (
+        "the mean of 1 of 3 classes on the validation part, 2 of 3 classes on the test part: those that at" in caption
+    )
+    assert headline_tiles(one)[1].name == "stable macro-F1 (1 of 3 classes)"
+    assert "at least 10 groups of fields, here 2 of 3 classes." in text_of(html)
+
+
 def test_every_tile_has_its_interval(content: ReportContent) -> None:
     tiles = headline_tiles(content.judged)
-    assert [tile.name for tile in tiles][:2] == ["macro-F1", "stable macro-F1"]
+    assert [tile.name for tile in tiles][:2] == ["macro-F1", "stable macro-F1 (2 of 3 classes)"]
     assert all(re.match(r"95 % interval \d\.\d{3}–\d\.\d{3}", tile.note) for tile in tiles)
     undefined = replace(content.judged, stable_macro_f1=Estimate(float("nan")))
     assert (headline_tiles(undefined)[1].value, headline_tiles(undefined)[1].note) == ("–", "not defined here")
@@ -188,6 +198,8 @@ def test_a_run_without_a_deferral_curve_can_be_reported(content: ReportContent, 
 def test_a_run_of_one_epoch_without_a_best_one_can_be_reported(content: ReportContent, log_of: Logs) -> None:
     text = text_of(report_page(replace(content, courses=(Course(log_of(1), None),))))
     assert "for 1 epoch." in text
+    assert "1 epochs" not in text
+    assert "; 1 was run, and" in text
 
 
 def test_a_run_of_folds_is_told_as_one(
@@ -196,10 +208,20 @@ def test_a_run_of_folds_is_told_as_one(
     html = report_page(folded(content, evaluation_of, courses=(Course(log_of(3), 2), Course(log_of(5), 5))))
     read_page(html)
     text = text_of(html)
-    assert "was trained 2 times on the 40 fields of the store demo-store" in text
+    assert "was trained 2 times on the 40 fields of the store “demo-store”" in text
     assert "Scores on the out-of-fold part" in text
     assert "test field" not in text
     assert "fitted on 15 out-of-fold fields" in text
+    assert "Out-of-fold fields were answered by thresholds fitted without them." in text
+    assert "The dot is where the calls were made (by thresholds fitted without the field&#39;s own fold)" in html
+
+
+def test_only_validation_fields_of_a_single_run_have_other_thresholds(content: ReportContent, html: str) -> None:
+    said = "Validation fields were answered by thresholds fitted without them."
+    assert said in text_of(html)
+    assert "The dot is where the calls were made, the dashed line" in html
+    told = replace(content.rule, thresholds=replace(content.rule.thresholds, rule="fixed"))
+    assert said not in text_of(report_page(replace(content, rule=told)))
 
 
 def with_margins(content: ReportContent, **margins: Estimate) -> ReportContent:
@@ -213,10 +235,14 @@ def with_margins(content: ReportContent, **margins: Estimate) -> ReportContent:
     ("margin", "stands", "told"),
     [
         (Estimate(0.2, 0.01, 0.3), 1, "It beats both answers that look at no image: macro-F1 on the 40 test fields is"),
-        (Estimate(0.2, -0.01, 0.3), 0, "It is not shown to have learnt anything: macro-F1 on the 40 test fields is"),
-        (Estimate(0.0, 0.0, 0.0), 0, "It is not shown to have learnt anything"),
-        (Estimate(-0.2, -0.3, 0.01), 0, "It is not shown to have learnt anything"),
-        (Estimate(-0.2, -0.3, -0.01), -1, "It does worse than an answer that looks at no image"),
+        (
+            Estimate(0.2, -0.01, 0.3),
+            0,
+            "It is not shown to beat answers that look at no image: macro-F1 on the 40 test fields",
+        ),
+        (Estimate(0.0, 0.0, 0.0), 0, "It is not shown to beat answers that look at no image"),
+        (Estimate(-0.2, -0.3, 0.01), 0, "It is not shown to beat answers that look at no image"),
+        (Estimate(-0.2, -0.3, -0.01), -1, "It does worse than the better of two answers that look at no image"),
         (Estimate(0.2), None, "Whether it beats answers that look at no image cannot be told"),
     ],
 )
@@ -232,15 +258,16 @@ def test_the_verdict_quotes_score_floor_and_margin(content: ReportContent) -> No
     score = content.judged.macro_f1
     floor = max((floor.macro_f1 for floor in content.judged.floors), key=lambda estimate: estimate.value)
     assert verdict(with_margins(content, macro_f1=Estimate(0.25, -0.06, 0.5))) == (
-        f"It is not shown to have learnt anything: macro-F1 on the 40 test fields is {estimate_in_words(score)}, that "
-        f"of the better of them {estimate_in_words(floor)}, the difference +0.250 (−0.060 to +0.500)."
+        f"It is not shown to beat answers that look at no image: macro-F1 on the 40 test fields is "
+        f"{estimate_in_words(score)}, that of the better of the two blind answers {estimate_in_words(floor)}, the "
+        f"difference +0.250 (−0.060 to +0.500)."
     )
 
 
 def test_the_verdict_hides_no_score_that_beats_no_floor(content: ReportContent) -> None:
     told = verdict(with_margins(content, samples_f1=Estimate(-0.2, -0.3, -0.1), micro_f1=Estimate(0.1, -0.1, 0.2)))
-    assert "In samples-F1 it is worse than the better of them: it has " in told
-    assert "In micro-F1 it is not shown to beat the better of them: it has " in told
+    assert "In samples-F1 it does worse than the better of the two blind answers: it has " in told
+    assert "In micro-F1 it is not shown to beat the better of the two blind answers: it has " in told
     assert told.endswith("the difference +0.100 (−0.100 to +0.200).")
 
 
@@ -270,7 +297,7 @@ def test_who_answers_as_blindly_as_a_floor_has_no_margin(content: ReportContent,
     blind = replace(content, predictions=said, evaluation=evaluation_of({"test": said}))
     margin = blind.margins["samples_f1"]  # two of three classes are there, so that calling the two is better
     assert margin.value < 0
-    assert "worse than the better of them" in verdict(blind)
+    assert "worse than the better of the two blind answers" in verdict(blind)
 
 
 def test_margins_are_paired_over_the_same_fields(content: ReportContent) -> None:
@@ -282,7 +309,7 @@ def test_margins_are_paired_over_the_same_fields(content: ReportContent) -> None
 
 def test_the_training_is_told_in_a_sentence(content: ReportContent) -> None:
     told = training_in_words(content)
-    assert "The recipe standard was trained on 70 fields of the store demo-store" in told
+    assert "The recipe standard was trained on 70 fields of the store “demo-store”" in told
     assert "(16 × 16 px; red, green, blue, yellow) for 5 epochs, of which epoch 4 was kept" in told
     assert "The 15 validation fields had a say" in told
     assert "the 40 test fields had none" in told
@@ -320,26 +347,3 @@ def test_small_things_in_words(content: ReportContent) -> None:
     assert estimate_in_words(Estimate(0.5, 0.4, 0.6), digits=1) == "0.5 (0.4–0.6)"
     rows = setting_table("c", {"a": True, "b": ("x", "y"), "c": None, "d": {"k": 1}, "e": 0}).rows
     assert rows == (("a", "yes"), ("b", "x, y"), ("c", "–"), ("d", "k: 1"), ("e", "0"))
-
-
-def test_recipes_are_set_side_by_side(tmp_path: Path, read_page: Reader) -> None:
-    rows = pd.DataFrame(
-        {
-            "recipe": ["a", "b"],
-            "weights": ["none", None],
-            "epochs": [3, 12],
-            "seconds": [1234.5, 8.0],
-            "test_macro_f1": [0.5, np.nan],
-        }
-    )
-    table = comparison_table(rows, caption="c")
-    assert table.header[-1] == "test macro f1"
-    assert table.rows == (("a", "none", "3", "1,234.5", "0.5000"), ("b", "–", "12", "8.0000", "–"))
-    assert table.text == {1}
-    out = write_baselines_page(
-        tmp_path / "b.html", rows, store="demo", simulated=True, notes=["published: other fields"]
-    )
-    html = out.read_text("utf-8")
-    read_page(html)
-    assert "published: other fields" in html
-    assert "simulated" in html

@@ -49,7 +49,7 @@ def reliability_of(said: list[float]) -> Reliability:
 
 def test_leaks_are_counted_in_words() -> None:
     told = leaks_in_words(Leaks(200, with_group=50, with_twin=3), "test")
-    assert "Of the 200 test fields, 50 (25 %) are in one group with training fields" in told
+    assert "Of the 200 test fields, 50 (25 %) are in one group with training or validation fields" in told
     assert "3 (1.5 %) have a near-duplicate among them" in told
     assert "likely too high" in told
 
@@ -58,6 +58,14 @@ def test_no_leak_is_told_as_none() -> None:
     told = leaks_in_words(Leaks(200, with_group=0, with_twin=0), "out-of-fold")
     assert "none of the 200 out-of-fold fields has a near-duplicate" in told
     assert "too high" not in told
+
+
+def test_a_single_field_is_told_in_the_singular(content: ReportContent) -> None:
+    told = leaks_in_words(Leaks(9, with_group=1, with_twin=1), "test")
+    assert "1 (11 %) is in one group with" in told
+    assert "1 (11 %) has a near-duplicate" in told
+    one = replace(content, rule=replace(content.rule, fields=1))
+    assert answer_table(one).caption.endswith("found on 1 validation field.")
 
 
 def test_a_store_without_groups_is_told_how_to_get_them() -> None:
@@ -69,9 +77,9 @@ def test_a_store_without_groups_is_told_how_to_get_them() -> None:
 @pytest.mark.parametrize(
     ("leaks", "note"),
     [
-        (None, "It is not known what the test fields share with the training fields."),
+        (None, "It is not known what the test fields share with the training and validation fields."),
         (Leaks(40, 0, 0), ""),
-        (Leaks(40, 10, 0), "25 % of the test fields are in one group with training fields."),
+        (Leaks(40, 10, 0), "25 % of the test fields are in one group with training or validation fields."),
     ],
 )
 def test_what_must_stand_beside_the_scores(leaks: Leaks | None, note: str) -> None:
@@ -136,6 +144,15 @@ def test_certain_answers_say_what_is_promised_and_what_was_kept(content: ReportC
     assert "at most 10 % are told that it is absent" in told
     assert "new proteins" not in told
     assert "nor for new proteins" in certainty_in_words(replace(content, leaks=None))
+
+
+def test_certain_answers_say_how_many_fields_are_done(content: ReportContent) -> None:
+    done = "20 % (18–22 %) of the fields have no question left, so an expert still looks at the others."
+    assert certainty_in_words(content).endswith(done)
+    for unknown in (replace(content.rule.cuts, error_rate=0.07), content.rule.cuts):
+        bare = replace(content, rule=replace(content.rule, cuts=unknown))
+        told = certainty_in_words(bare if unknown.error_rate == 0.07 else replace(bare, deferral=None))
+        assert "no question left" not in told
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,10 @@ from protloc.learn.network import Ensemble
 from protloc.progress import Progress
 
 BATCH = 64  # larger batches gave nothing on two cores and cost memory
+ENSEMBLE_NOTE = (
+    "Calibration and certain answers were fitted to single networks; for the mean of {members} they err towards "
+    "caution: its probabilities are less sure than they could be, and more is left to an expert."
+)
 
 Fields = NDArray[np.uint8]
 
@@ -160,8 +164,10 @@ def _answered(
             f"The logits are a mean over {taken} poses, but the model was judged on {rule.poses}: its "
             "probabilities may be off. Judge it alike with protloc evaluate, or leave the choice to the model."
         )
+    if rule.fields and len(logits) > 1:
+        notes.append(ENSEMBLE_NOTE.format(members=len(logits)))
     if adapt:
-        adaptation = adapted(rule, mean)
+        adaptation = adapted(rule, logits)
         rule = adaptation.rule
         notes.append(adaptation.words(bundle.vocabulary.names))
     spread = rule.probabilities(logits).std(axis=0).max(axis=1) if len(logits) > 1 else None

@@ -51,9 +51,9 @@ class Predictions:
         """Return a row a field.
 
         Returns:
-            Columns ``id``; a calibrated probability a class name; then, as class names joined by ``; ``, ``answer``
-            (called), ``present`` (certain) and ``ask`` (an expert is to be asked); and of an ensemble ``spread``. A
-            rejected field has nothing but its id.
+            Columns ``id``; a calibrated probability a class name, exact in float32; then, as class names joined by
+            ``; ``, ``answer`` (called), ``present`` (certain) and ``ask`` (an expert is to be asked); and of an
+            ensemble ``spread``. A rejected field has nothing but its id.
         """
         said, read = self.answers, ~np.isnan(self.logits).any(axis=1, keepdims=True)
         frame = pd.DataFrame(said.probabilities, columns=list(self.vocabulary.names))

@@ -15,6 +15,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from protloc.errors import SettingsError
+
 StrPath: TypeAlias = str | os.PathLike[str]
 
 
@@ -43,6 +45,17 @@ def atomic_folder(path: Path) -> Generator[Path]:
         temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_folder(path: Path) -> None:
+    """Refuse, before any work, a folder to write to that is a file.
+
+    Raises:
+        SettingsError: if it is one, or lies in one.
+    """
+    for place in (path, *path.parents):
+        if place.is_file():
+            raise SettingsError(f"--out: {place} is a file, expected a folder to write to. Name another.")
 
 
 def write_text(path: Path, text: str) -> None:

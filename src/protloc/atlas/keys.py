@@ -63,9 +63,11 @@ def _keys_of_words(pattern: str, ids: Sequence[str]) -> dict[str, tuple[str, ...
     names = pattern.lower().split("_")
     places = {name: names.index(name) for name in KEYS if name in names}
     if not places or any(names.count(name) > 1 for name in places):
+        is_path = pattern and (Path(pattern).suffix or Path(pattern).exists())
         raise SettingsError(
             f"--keys {pattern}: expected a .csv or .parquet file, or the names of the words of an id with any of "
             f"{', '.join(KEYS)} once, as in gene_antibody_plate_well_field."
+            + (" If it is a table, save it as .csv." if is_path else "")
         )
     _check_words(pattern, names, ids)
     return {name: tuple(field.split("_", place + 1)[place] for field in ids) for name, place in places.items()}
@@ -85,12 +87,15 @@ def _check_words(pattern: str, names: Sequence[str], ids: Sequence[str]) -> None
 
 
 def _keys_of_table(file: Path, ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    told = _read_table(file)
+    read = _read_table(file)
+    columns = list(map(str, read.columns))
+    told = pd.DataFrame({str(name).strip().lower(): cells.str.strip() for name, cells in read.items()})
     known = [name for name in KEYS if name in told.columns]
     if "id" not in told.columns or not known:
+        uncut = len(columns) == 1 and any(mark in columns[0] for mark in ";\t")
         raise TableError(
-            f"{file}: the columns are {list(told.columns)}, expected id and any of {', '.join(KEYS)}. "
-            "Name the columns so."
+            f"{file}: the columns are {columns}, expected id and any of {', '.join(KEYS)}. "
+            + ("Put commas between the cells." if uncut else "Name the columns so.")
         )
     told = told.drop_duplicates(["id", *known])
     named = pd.Index(told["id"])
@@ -108,17 +113,18 @@ def _keys_of_table(file: Path, ids: Sequence[str]) -> dict[str, tuple[str, ...]]
 
 
 def _read_table(file: Path) -> pd.DataFrame:
-    """Read all cells as text without spaces around it, under column names in small letters."""
+    """Read all cells as text."""
+    if not file.is_file():
+        what = "a folder, expected a file; save the table as .csv" if file.is_dir() else "no such file"
+        raise TableError(f"{file}: {what}. Give CSV in UTF-8, or parquet, with the columns id and antibody.")
     try:
         if file.suffix.lower() == ".csv":
-            table = pd.read_csv(file, dtype=str, keep_default_na=False, na_filter=False, encoding="utf-8-sig")
-        else:
-            read = pq.read_table(file)
-            texts = [column.cast(pa.string()) for column in read.columns]
-            table = pa.table(texts, names=read.column_names).to_pandas().fillna("")
+            return pd.read_csv(file, dtype=str, keep_default_na=False, na_filter=False, encoding="utf-8-sig")
+        read = pq.read_table(file)
+        texts = [column.cast(pa.string()) for column in read.columns]
+        return pa.table(texts, names=read.column_names).to_pandas().fillna("")
     except (OSError, ValueError, NotImplementedError) as error:  # pandas' and pyarrow's own are subclasses of these
         raise TableError(
             f"{file}: cannot be read as a table ({error}). Give CSV in UTF-8, or parquet, with the columns "
             "id and antibody."
         ) from error
-    return pd.DataFrame({str(name).strip().lower(): cells.str.strip() for name, cells in table.items()})

@@ -63,13 +63,16 @@ class Groups:
         """Read what :meth:`write` wrote.
 
         Raises:
-            StoreError: if the file is missing or has no groups in it.
+            StoreError: if the file is missing, has no groups in it, a gap, or an id twice.
         """
         try:
             columns = pq.read_table(file, columns=["id", "group", "twin"]).to_pydict()
+            _check_columns(columns)
         except (OSError, ValueError, KeyError) as error:  # pyarrow's own errors are subclasses of these
+            what = error if file.is_file() else "no such file"
             raise StoreError(
-                f"{file}: no groups with the columns id, group, twin ({error}). Make them with: protloc audit"
+                f"{file}: no groups with the columns id, group, twin ({what}). Make them with: "
+                f"protloc audit {file.parent}"
             ) from error
         return cls(tuple(columns["id"]), tuple(columns["group"]), tuple(columns["twin"]))
 
@@ -94,9 +97,13 @@ class Joined:
         """Return in words how many groups there are, what joined them, and what was left out and why."""
         sizes = np.bincount(_codes(self.groups.groups))
         by = ", ".join(self.joined) or "nothing"
-        said = f"{len(sizes):,} groups, the largest of {sizes.max():,} fields, joined by {by}."
+        said = f"{counted(len(sizes), 'group')}, the largest of {counted(sizes.max(), 'field')}, joined by {by}."
+        chosen = [name for name in self.joined if name in KEYS and name != TOGETHER]
         for name, share in self.left_out.items():
-            said += f" The {name} is left out: it would chain up to {share:.0%} of the fields together; --join insists."
+            said += (
+                f" The {name} is left out: it would put up to {100 * share:.0f} % of the fields into one group. "
+                f"To join by it all the same: --join {','.join([*chosen, name])}."
+            )
         return said
 
 
@@ -132,12 +139,13 @@ def join_groups(
         ids: Field ids, unique.
         keys: For each of some of ``KEYS`` the value of every field, empty where unknown: that joins nothing.
         pairs: Rows of near-duplicates, two arrays of shape (pairs,).
-        join: The keys to join by, whatever comes of it; None for the rule above.
+        join: The keys to join by, in any case, whatever comes of it; None for the rule above.
 
     Raises:
         SettingsError: if ``join`` names a key that is not in ``keys``.
     """
-    _check_join(join, keys)
+    join = None if join is None else [name.lower() for name in join]
+    check_join(join, keys)
     twins = [pairs] if pairs is not None else []
     links, joined, left_out = twins, ["near-duplicates"][: len(twins)], dict[str, float]()
     share = _largest_share(len(ids), links)
@@ -206,13 +214,30 @@ def label_conflicts(table: LabelTable, clusters: Sequence[str]) -> dict[str, Row
     return dict(zip(names[torn].tolist(), parts, strict=False))
 
 
-def _check_join(join: Sequence[str] | None, keys: Mapping[str, Sequence[str]]) -> None:
+def counted(number: int, word: str) -> str:
+    """Write a number with its word: 1 field, 2,000 fields."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def _check_columns(columns: Mapping[str, Sequence[object]]) -> None:
+    for name, values in columns.items():
+        if not all(isinstance(value, str) for value in values):
+            raise ValueError(f"{name}: not all are texts")
+    if len(set(columns["id"])) != len(columns["id"]):
+        raise ValueError("id: one comes twice")
+
+
+def check_join(join: Sequence[str] | None, keys: Mapping[str, Sequence[str]]) -> None:
+    """Refuse keys to join by that are not known.
+
+    Raises:
+        SettingsError: if ``join`` names a key that is not in ``keys``.
+    """
     unknown = [name for name in join or () if name not in keys]
     if unknown:
-        raise SettingsError(
-            f"--join: {unknown[0]!r}, expected any of {', '.join(keys) or 'none, as no key is known'}. "
-            "Tell the keys of the fields with --keys."
-        )
+        known = ", ".join(name for name in keys if name != TOGETHER)
+        expected = f"expected any of the known keys: {known}." if known else "no key is known. Tell them with --keys."
+        raise SettingsError(f"--join: {unknown[0]!r}, {expected}")
 
 
 def _codes(names: Sequence[str]) -> Rows:

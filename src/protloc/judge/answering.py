@@ -14,7 +14,7 @@ from protloc.judge.calibration import Calibration, fit_calibration
 from protloc.judge.three_way import Cuts, fit_cuts
 from protloc.judge.thresholds import Thresholds, fit_thresholds
 
-ERROR_RATE = 0.10  # of certain answers; chosen by the user, a tenth if not
+ERROR_RATE = 0.10  # of a class's fields told absent, and of fields told present lacking it; a tenth unless chosen
 BLOCKS = 5  # of groups, in turn left out of the fit and answered by it
 
 
@@ -44,8 +44,11 @@ class AnswerRule:
         return cls(Calibration.plain(classes), Thresholds.fixed(classes), Cuts.never(classes), (0.5,) * classes)
 
     def probabilities(self, logits: ArrayLike) -> NDArray[np.float64]:
-        """Return calibrated probabilities in 0..1, (fields, classes), of raw logits; nan stays nan."""
-        return self.calibration.probabilities(logits)
+        """Return calibrated probabilities in 0..1, (fields, classes), of raw logits; nan stays nan.
+
+        They are rounded to float32, as they are stored, so that what is decided from them can be decided from a file.
+        """
+        return _rounded(self.calibration.probabilities(logits))
 
     def called(self, probabilities: ArrayLike) -> NDArray[np.bool_]:
         """Return which classes are called, (fields, classes); a class *at* its threshold is; of nan, none."""
@@ -84,7 +87,7 @@ class Answers:
     """What a rule makes of logits.
 
     Attributes:
-        probabilities: Calibrated, (fields, classes) float64 in 0..1.
+        probabilities: Calibrated, (fields, classes) float64 in 0..1, each one exact in float32.
         called: Which classes are called, (fields, classes) bool.
         verdicts: 1 present, 0 ask an expert, -1 absent, (fields, classes) int8.
     """
@@ -121,14 +124,16 @@ def fit_rule(
         truth: Multi-hot array of shape (fields, classes).
         logits: Raw logits of the same shape.
         groups: Group of each field; nothing is fitted on one part of a group and judged on another.
-        error_rate: Share of errors, in 0..1, that certain answers may have.
+        error_rate: In 0..1: share of the fields with a class that may be told absent, and of the fields told present
+            that may lack it; see :func:`protloc.judge.three_way.fit_cuts`. It is not the share of wrong answers among
+            all certain ones.
         threshold_rule: One of :data:`protloc.judge.thresholds.RULES`, or ``auto``.
         poses: What the logits are a mean over, to be kept in the rule.
         seed: Of the blocks that rules are tried on.
     """
     truth = np.asarray(truth)
     calibration = fit_calibration(truth, logits, groups=groups)
-    probabilities = calibration.probabilities(logits)
+    probabilities = _rounded(calibration.probabilities(logits))
     return AnswerRule(
         calibration,
         fit_thresholds(truth, probabilities, groups=groups, rule=threshold_rule, seed=seed),
@@ -149,22 +154,31 @@ def cross_fitted(
 ) -> Answers:
     """Answer every field by a rule fitted on other groups, so that the answers may be judged on these very fields.
 
+    Where all are of one block there are no others to fit on: the answers are those of :meth:`AnswerRule.plain`, the
+    network's own probabilities, called from 0.5, with nothing certain.
+
     Args:
         truth: Multi-hot array of shape (fields, classes).
         logits: Raw logits of the same shape.
         groups: Group of each field.
-        blocks: Block of each field, such as its fold; by default groups are dealt into five.
+        blocks: Block of each field, such as its fold, with no group in two; by default groups are dealt into five.
         how: Arguments of :func:`fit_rule`.
     """
     truth, logits = np.asarray(truth), np.asarray(logits, np.float64)
     names = np.asarray(groups, dtype=np.str_)
     blocks = group_blocks(groups, blocks=BLOCKS) if blocks is None else blocks
+    if len(np.unique(blocks)) < 2:
+        return answer(AnswerRule.plain(truth.shape[1]), logits)
     found = Answers(np.empty(truth.shape), np.empty(truth.shape, bool), np.empty(truth.shape, np.int8))
     for block in np.unique(blocks):
         here = blocks == block
-        others = ~here if not here.all() else here  # a single group has no other to learn from
-        rule = fit_rule(truth[others], logits[others], groups=names[others].tolist(), **how)
+        rule = fit_rule(truth[~here], logits[~here], groups=names[~here].tolist(), **how)
         answers = answer(rule, logits[here])
         found.probabilities[here], found.called[here] = answers.probabilities, answers.called
         found.verdicts[here] = answers.verdicts
     return found
+
+
+def _rounded(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Round to what float32 can hold."""
+    return probabilities.astype(np.float32).astype(np.float64)

@@ -1,11 +1,13 @@
-"""Dealing groups into blocks, to fit on some, judge on others."""
+"""Groups of fields: numbered, counted, dealt into blocks, drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+RESAMPLES = 1000
 
 
 def codes_of(groups: Sequence[str]) -> NDArray[np.intp]:
@@ -31,3 +33,29 @@ def group_blocks(groups: Sequence[str], *, blocks: int, seed: int = 0) -> NDArra
     codes = codes_of(groups)
     number = int(codes.max(initial=-1)) + 1
     return (np.random.default_rng(seed).permutation(number) % max(min(blocks, number), 1))[codes]
+
+
+def groups_with(hot: NDArray[np.bool_], codes: NDArray[np.intp]) -> NDArray[np.int64]:
+    """Count the groups with a set field, class by class.
+
+    Args:
+        hot: Flags of shape (fields, classes).
+        codes: Number of each field's group, (fields,).
+
+    Returns:
+        (classes,).
+    """
+    rows, columns = np.nonzero(hot)
+    pairs = np.unique(codes[rows] * hot.shape[1] + columns)
+    return np.bincount(pairs % hot.shape[1], minlength=hot.shape[1]).astype(np.int64)
+
+
+def group_weights(groups: int, *, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[NDArray[np.float64]]:
+    """Draw groups with replacement, as many as there are.
+
+    Yields:
+        For each resample how often each group was drawn, (groups,), in the order of the sorted names.
+    """
+    generator = np.random.default_rng(seed)
+    for _ in range(resamples):
+        yield np.bincount(generator.integers(groups, size=groups), minlength=groups).astype(np.float64)

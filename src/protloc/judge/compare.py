@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from protloc.errors import RunError
-from protloc.judge.blocks import codes_of
+from protloc.judge.blocks import codes_of, groups_with
 from protloc.judge.evaluation import HEADLINES, STABLE_GROUPS
 from protloc.judge.predictions import PartPredictions
 from protloc.judge.resample import MEANS, RESAMPLES, Resampled, resample_metrics
@@ -188,7 +188,7 @@ def _alike(reference: str, first: PartPredictions, name: str, said: PartPredicti
 def _questions(name: str, reference: Resampled, run: Resampled, fields: PartPredictions) -> list[_Question]:
     """List every difference of a run, class metrics class by class."""
     draws = {metric: run.draws[metric] - reference.draws[metric] for metric in (*HEADLINES, *CLASS_HEADLINES)}
-    with_class, in_all = _groups_with_class(fields), len(set(fields.groups))
+    with_class, in_all = groups_with(fields.truth > 0, codes_of(fields.groups)), len(set(fields.groups))
     asked = [
         _Question(
             name, metric, None, float(reference.values[metric]), float(run.values[metric]), draws[metric], in_all,
@@ -218,11 +218,6 @@ def _excess(metric: str, reference: Resampled, run: Resampled, with_class: NDArr
     seen = np.square(run.values[of_class] - reference.values[of_class])[rare]
     shown = np.nanvar((run.draws[of_class] - reference.draws[of_class])[:, rare], axis=0)
     return float(np.maximum(seen - shown, 0).sum()) / max(int(averaged.sum()), 1) ** 2
-
-
-def _groups_with_class(fields: PartPredictions) -> NDArray[np.int64]:
-    codes = codes_of(fields.groups)
-    return np.array([len(np.unique(codes[has])) for has in fields.truth.T > 0], np.int64)
 
 
 def _judged(family: Sequence[_Question], fields: int) -> tuple[Difference, ...]:

@@ -12,11 +12,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from protloc.atlas.files import write_json
+from protloc.curate.groups import Leaks
 from protloc.errors import RunError
 
 HEADLINES = {  # each score of a part, with what people call it
@@ -229,11 +230,13 @@ class Evaluation:
     Attributes:
         parts: The evaluation of each part, by its name (``validation``, ``test``).
         vocabulary: Name of the vocabulary.
-        thresholds: The probability from which each class is called, in column order.
-        threshold_rule: How they were found, such as ``per class``.
+        thresholds: The probability from which the bundle calls each class, in column order. Validation and out-of-fold
+            fields were answered by thresholds fitted without them.
+        threshold_rule: How the bundle's were found, such as ``per class``.
         judged: Name of the part whose numbers are to be reported: ``test`` or ``out-of-fold``.
         poses: Poses of a field that were averaged: 1, or 8 with flips and quarter turns.
         protloc_version: Version that computed it.
+        leaks: What the judged fields share with training and validation fields; None if the store was never audited.
     """
 
     parts: Mapping[str, PartEvaluation]
@@ -243,12 +246,14 @@ class Evaluation:
     judged: str
     poses: int
     protloc_version: str
+    leaks: Leaks | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return a form that ``json`` writes and :meth:`from_json` reads."""
         return {
             **{name: getattr(self, name) for name in _SETTINGS},
             "thresholds": list(self.thresholds),
+            **({"leaks": asdict(self.leaks)} if self.leaks else {}),
             "parts": {name: part.to_json() for name, part in self.parts.items()},
         }
 
@@ -257,7 +262,8 @@ class Evaluation:
         """Read what :meth:`to_json` wrote."""
         settings: dict[str, Any] = {name: written[name] for name in _SETTINGS}
         parts = {name: PartEvaluation.from_json(part) for name, part in written["parts"].items()}
-        return cls(parts=parts, thresholds=tuple(written["thresholds"]), **settings)
+        leaks = Leaks(**written["leaks"]) if "leaks" in written else None
+        return cls(parts=parts, thresholds=tuple(written["thresholds"]), leaks=leaks, **settings)
 
     def write(self, file: Path) -> None:
         """Write ``evaluation.json``, whole or not at all."""

@@ -9,6 +9,8 @@ Which construction is used where was decided by measured coverage (``benchmarks/
   bins of how far each gap is off (triangle inequality), so the interval reaches down by 95 % of what this is in draws.
 - A class that few groups have: a bootstrap of three groups has next to no width, and none where the score is 0 or 1. So
   a class has at least the exact interval of a share among as many questions as it has groups.
+- A share of which few groups deviate from 0, or from 1, has at least the exact interval with groups for questions:
+  where nothing went wrong no resample has an error, and where little did, they hardly tell how much more there is.
 - A mean over classes is widened by what its rare classes were widened by, squares added (Zou & Donner, 2008).
 """
 
@@ -20,6 +22,9 @@ from scipy.special import betaincinv, ndtr, stdtrit
 
 TAIL = 0.025  # on each side of a 95 % interval
 FEW_GROUPS = 30  # from here on the bootstrap of a class covers by itself
+
+FEW_DEVIATING = 20  # groups; from here on the bootstrap of a share near 0 or 1 covers by itself
+ROUNDING = 1e-12  # deviations below it are arithmetic
 
 Floats = NDArray[np.float64]
 
@@ -77,3 +82,40 @@ def exact_f1(f1: ArrayLike, number: ArrayLike) -> tuple[Floats, Floats]:
     f1 = np.asarray(f1, np.float64)
     low, high = exact_share(f1 / (2 - f1), number)
     return 2 * low / (1 + low), 2 * high / (1 + high)
+
+
+def least_reach(parts: Floats, wholes: Floats) -> tuple[Floats, Floats]:
+    """Compute how far the 95 % intervals of shares reach at least, where few groups deviate from 0 or from 1.
+
+    Each group is taken as one question. Where none deviates, this is the exact interval of a share. Where k do, the
+    next one deviates by more than they with chance 1 / (k + 1), and at worst wholly; so the exact interval is that of
+    groups that deviate by no more than the larger of 1 / (k + 1) and the most that was seen.
+
+    Args:
+        parts: What each group has of each share's numerator, (groups, shares), 0 or more.
+        wholes: What each group has of its denominator, likewise; groups with 0 say nothing of the share.
+
+    Returns:
+        Distances from the shares down and up, each (shares,), 0 or more: 0 where :data:`FEW_DEVIATING` groups deviate
+        from 0 and as many from 1, infinite where all denominators are 0.
+    """
+    held, share = wholes > 0, ratio(parts.sum(axis=0), wholes.sum(axis=0))
+    of_group, number = ratio(parts, wholes), held.sum(axis=0)
+    below, above = _deviating(share, np.where(held, of_group, 0.0), number)
+    above_one, below_one = _deviating(1 - share, np.where(held, 1 - of_group, 0.0), number)
+    unknown = np.where(number > 0, 0.0, np.inf)
+    return np.fmax(np.fmax(below, below_one), unknown), np.fmax(np.fmax(above, above_one), unknown)
+
+
+def ratio(part: Floats, whole: Floats) -> Floats:
+    """Divide, elementwise; nan where the whole is 0."""
+    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+
+
+def _deviating(share: Floats, of_group: Floats, number: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Compute how far the exact interval reaches down and up from shares that few groups lift above 0."""
+    few = (of_group > ROUNDING).sum(axis=0)
+    worst = np.maximum(of_group.max(axis=0, initial=0.0), 1 / (few + 1))
+    low, high = exact_share(np.minimum(share / worst, 1.0), number)
+    below, above = (np.where(few < FEW_DEVIATING, reach, 0.0) for reach in (share - low * worst, high * worst - share))
+    return np.maximum(below, 0.0), np.maximum(above, 0.0)

@@ -68,11 +68,31 @@ class PartPredictions:
         """Read what :meth:`write` wrote.
 
         Raises:
-            RunError: if the file is missing or is no table of predictions.
+            RunError: if the file is missing, damaged or no table of predictions.
         """
         try:
             columns = pq.read_table(file, columns=["id", "group", *TYPES]).to_pydict()
+            arrays: dict[str, Any] = {name: _array(columns[name], name) for name in TYPES}
+            _check_shapes(arrays, fields=len(columns["id"]))
         except (OSError, ValueError, KeyError) as error:
-            raise RunError(f"{file}: no predictions ({error}). Make them with: protloc evaluate RUN") from error
-        arrays: dict[str, Any] = {name: np.array(columns[name], dtype) for name, dtype in TYPES.items()}
+            what = error if file.is_file() else "no such file"
+            run = file.parent.parent
+            raise RunError(f"{file}: no predictions ({what}). Make them with: protloc evaluate {run}") from error
         return cls(tuple(columns["id"]), tuple(columns["group"]), **arrays)
+
+
+def _array(rows: list[Any], name: str) -> NDArray[Any]:
+    try:
+        array = np.array(rows, TYPES[name])
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValueError(f"{name}: rows of unequal length, or no numbers") from error
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name}: not all are numbers")
+    return array
+
+
+def _check_shapes(arrays: dict[str, NDArray[Any]], *, fields: int) -> None:
+    shape = (fields, *arrays["truth"].shape[1:])
+    for name, array in arrays.items():
+        if array.ndim != 2 or array.shape != shape:
+            raise ValueError(f"{name}: shape {array.shape}, expected {shape}, a row a field and a column a class")

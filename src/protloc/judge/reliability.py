@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from protloc.judge.blocks import codes_of
+from protloc.judge.blocks import RESAMPLES, codes_of, group_weights
+from protloc.judge.intervals import distances, least_reach, ratio
 
 Floats = NDArray[np.float64]
 
@@ -16,9 +17,6 @@ Floats = NDArray[np.float64]
 # compartments have a probability under 0.1 and would share one of the customary bins of equal width
 EDGES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 BINS = len(EDGES) + 1
-RESAMPLES = 1000
-CHUNK = 50  # resamples at once: 31,072 groups take 12 MB
-Z = 1.959963984540054  # of a two-sided 95 % interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,26 +91,11 @@ def calibration_error(truth: ArrayLike, probabilities: ArrayLike) -> float:
     return float(np.abs(gaps).sum() / truth.size) if truth.size else float("nan")
 
 
-def class_calibration_errors(truth: ArrayLike, probabilities: ArrayLike) -> Floats:
-    """Compute the expected calibration error of every class by itself.
-
-    Returns:
-        (classes,) in 0..1; nan without fields.
-
-    Raises:
-        ValueError: if the shapes differ or a probability is not in 0..1.
-    """
-    truth, probabilities = checked(truth, probabilities)
-    columns = range(truth.shape[1])
-    return np.array([calibration_error(truth[:, [at]], probabilities[:, [at]]) for at in columns], np.float64)
-
-
 def reliability(truth: ArrayLike, probabilities: ArrayLike, *, groups: Sequence[str], seed: int = 0) -> Reliability:
     """Compare probabilities with how often they came true, bin by bin of :func:`bins_of`, classes pooled.
 
-    Bands are percentiles over a bootstrap of the groups (Bröcker & Smith, 2007, resample likewise), and never narrower
-    than Wilson's interval (1927) of the bin's questions: a bootstrap of five fields without the class has no width.
-    For one class, give one column: ``truth[:, [column]]``.
+    Bands are from a bootstrap of the groups (Bröcker & Smith, 2007, resample likewise), :func:`share_bands`. For one
+    class, give one column: ``truth[:, [column]]``.
 
     Args:
         truth: Multi-hot array of shape (fields, classes).
@@ -125,7 +108,7 @@ def reliability(truth: ArrayLike, probabilities: ArrayLike, *, groups: Sequence[
     """
     truth, probabilities = checked(truth, probabilities)
     bins, codes = bins_of(probabilities), codes_of(groups)
-    counts, positives, said = (_sums(codes, bins, each) for each in (np.ones(truth.shape), truth, probabilities))
+    counts, positives, said = (sums_of_bins(codes, bins, each) for each in (np.ones(truth.shape), truth, probabilities))
     held = counts.sum(axis=0) > 0
     number = counts.sum(axis=0)[held]
     observed = positives.sum(axis=0)[held] / number
@@ -134,7 +117,9 @@ def reliability(truth: ArrayLike, probabilities: ArrayLike, *, groups: Sequence[
 
 
 def share_bands(parts: Floats, wholes: Floats, *, seed: int, resamples: int = RESAMPLES) -> tuple[Floats, Floats]:
-    """Compute 95 % bands of shares by a bootstrap of groups, never narrower than Wilson's interval.
+    """Compute 95 % bands of shares by a bootstrap of groups; exact limits where few of them deviate from 0 or 1.
+
+    A bootstrap of five groups without the class has no width: :func:`~protloc.judge.intervals.least_reach` gives one.
 
     Args:
         parts: What each group has of each share's numerator, (groups, shares), 0 or more.
@@ -145,14 +130,30 @@ def share_bands(parts: Floats, wholes: Floats, *, seed: int, resamples: int = RE
     Returns:
         Lower and upper ends, each (shares,) in 0..1; 0 and 1 where a denominator is 0.
     """
-    whole = wholes.sum(axis=0)
-    if not whole.size:
-        return whole, whole
-    share = np.divide(parts.sum(axis=0), whole, out=np.full(whole.shape, 0.5), where=whole > 0)
-    drawn = _resampled_shares(parts, wholes, np.random.default_rng(seed), resamples)
-    low, high = np.nanquantile(np.vstack([share, drawn]), [0.025, 0.975], axis=0)
-    least, most = _wilson(share, whole)
-    return np.minimum(low, least), np.maximum(high, most)
+    share = ratio(parts.sum(axis=0), wholes.sum(axis=0))
+    if not parts.size:
+        return np.zeros_like(share), np.ones_like(share)
+    weights = group_weights(len(parts), resamples=resamples, seed=seed)
+    draws = np.array([ratio(each @ parts, each @ wholes) for each in weights])
+    drawn = distances(share, draws, groups=len(parts))
+    below, above = (np.maximum(*both) for both in zip(drawn, least_reach(parts, wholes), strict=True))
+    return np.fmax(share - below, 0.0), np.fmin(share + above, 1.0)
+
+
+def sums_of_bins(codes: NDArray[np.intp], bins: NDArray[np.intp], values: Floats) -> Floats:
+    """Sum values inside each group and bin.
+
+    Args:
+        codes: Number of each field's group, (fields,).
+        bins: Bin of each question, (fields, classes).
+        values: What is summed, of the same shape.
+
+    Returns:
+        (groups, bins).
+    """
+    groups = int(codes.max(initial=-1)) + 1
+    places = codes[:, None] * BINS + bins
+    return np.bincount(places.ravel(), values.ravel(), minlength=groups * BINS).astype(np.float64).reshape(groups, BINS)
 
 
 def checked(truth: ArrayLike, probabilities: ArrayLike) -> tuple[Floats, Floats]:
@@ -171,30 +172,3 @@ def checked(truth: ArrayLike, probabilities: ArrayLike) -> tuple[Floats, Floats]
     if wrong.any():
         raise ValueError(f"expected probabilities in 0..1, got {probabilities[wrong][0]}. Calibrate logits first.")
     return (truth > 0).astype(np.float64), probabilities
-
-
-def _sums(codes: NDArray[np.intp], bins: NDArray[np.intp], values: Floats) -> Floats:
-    """Sum values inside each group and bin; (groups, bins)."""
-    groups = int(codes.max(initial=-1)) + 1
-    places = codes[:, None] * BINS + bins
-    return np.bincount(places.ravel(), values.ravel(), minlength=groups * BINS).astype(np.float64).reshape(groups, BINS)
-
-
-def _resampled_shares(parts: Floats, wholes: Floats, generator: np.random.Generator, resamples: int) -> Floats:
-    """Draw as many groups as there are, with replacement; (resamples, shares), nan where a denominator is 0."""
-    shares = [np.empty((0, parts.shape[1]))]
-    for start in range(0, resamples if len(parts) else 0, CHUNK):
-        rows = min(CHUNK, resamples - start)
-        drawn = generator.integers(len(parts), size=(rows, len(parts))) + np.arange(rows)[:, None] * len(parts)
-        times = np.bincount(drawn.ravel(), minlength=rows * len(parts)).reshape(rows, -1).astype(np.float64)
-        part, whole = times @ parts, times @ wholes
-        shares.append(np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0))
-    return np.concatenate(shares)
-
-
-def _wilson(share: Floats, number: Floats) -> tuple[Floats, Floats]:
-    """Compute Wilson's 95 % score interval (1927); 0 and 1 where the number is 0."""
-    number = np.maximum(number, 1e-12)
-    middle = (share + Z**2 / (2 * number)) / (1 + Z**2 / number)
-    half = Z / (1 + Z**2 / number) * np.sqrt(share * (1 - share) / number + Z**2 / (4 * number**2))
-    return np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)

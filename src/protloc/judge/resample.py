@@ -9,13 +9,12 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from protloc.judge.blocks import codes_of
+from protloc.judge.blocks import RESAMPLES, codes_of, group_weights, groups_with
 from protloc.judge.evaluation import CLASS_METRICS, METRICS, STABLE_GROUPS, Estimate
-from protloc.judge.intervals import FEW_GROUPS, TAIL, distances, exact_f1, exact_share
+from protloc.judge.intervals import FEW_GROUPS, TAIL, distances, exact_f1, exact_share, least_reach
 from protloc.judge.predictions import PartPredictions
-from protloc.judge.tallies import Family, Scores, by_group, families
+from protloc.judge.tallies import SHARES, Family, Scores, families, shares
 
-RESAMPLES = 1000
 CELLS = 1_000_000  # groups times resamples that are weighed at once: 8 MB, which caches hold
 LEAST = 8  # resamples at once, however many groups: as many as one line of a cache holds
 
@@ -44,6 +43,9 @@ class Resampled:
         support: By class metric, on how many groups it rests, (classes,): those with the class for recall and average
             precision, those called for precision, those with either for F1.
         averaged: By mean over classes, which classes it runs over, (classes,).
+        least: By share, how far down and up its interval reaches at least
+            (:func:`~protloc.judge.intervals.least_reach`).
+        worst_loss: What the loss would be if every question was answered as surely as the surest, and wrongly.
     """
 
     values: Mapping[str, Floats]
@@ -52,19 +54,28 @@ class Resampled:
     groups: int
     support: Mapping[str, Ints]
     averaged: Mapping[str, Flags]
+    least: Mapping[str, tuple[float, float]]
+    worst_loss: float
 
     def estimate(self, metric: str) -> Estimate:
-        """Return one of :data:`METRICS` with its 95 % interval; nan, without one, where it is undefined."""
+        """Return one of :data:`METRICS` with its 95 % interval; nan, without one, where it is undefined.
+
+        A single group tells nothing of others: its interval holds every value there is, 0 to 1, of the loss 0 to
+        ``worst_loss``.
+        """
+        most = self.worst_loss if metric == "loss" else 1.0
+        if self.groups == 1:
+            return _estimate(float(self.values[metric]), np.inf, np.inf, most=most)
         drawn = distances(self.values[metric], self.draws[metric], groups=self.groups)
         below, above = _reach(metric, drawn, _excess(self, metric))
         if metric == "calibration_error":
             below = max(below, float(np.quantile(_filled(self, "calibration_shift"), 1 - 2 * TAIL)))
-        return _estimate(metric, float(self.values[metric]), below, above)
+        return _estimate(float(self.values[metric]), below, above, most=most)
 
     def estimates(self, metric: str) -> tuple[Estimate, ...]:
         """Return one of :data:`CLASS_METRICS` with 95 % intervals, an estimate a class in column order."""
         ends = zip(self.values[metric].tolist(), *(each.tolist() for each in _class_reach(self, metric)), strict=True)
-        return tuple(_estimate(metric, value, below, above) for value, below, above in ends)
+        return tuple(_estimate(value, below, above) for value, below, above in ends)
 
 
 def resample_metrics(
@@ -101,11 +112,14 @@ def resample_metrics(
         for weights in _weights(drawn_from, resamples=resamples, seed=seed, at_once=at_once)
     ]
     draws = {name: np.concatenate([part[name] for part in parts]) for name in values}
-    support, averaged = _support(said, codes, groups)
+    support, averaged = _support(said, codes)
     for mean, of_class in MEANS.items():
         if of_class in values:
             values[mean], draws[mean] = _class_means(values[of_class], draws[of_class], averaged[mean])
-    return Resampled(values, draws, len(said), groups, support, averaged)
+    below, above = least_reach(*shares(said, codes, groups))
+    least = {share: (float(below[at]), float(above[at])) for at, share in enumerate(SHARES)}
+    worst_loss = float(np.logaddexp(0.0, np.abs(said.logits, dtype=np.float64).max(initial=0.0)))
+    return Resampled(values, draws, len(said), groups, support, averaged, least, worst_loss)
 
 
 def difference(first: Resampled, second: Resampled, metric: str) -> Estimate:
@@ -117,7 +131,8 @@ def difference(first: Resampled, second: Resampled, metric: str) -> Estimate:
         metric: One of :data:`METRICS`.
 
     Returns:
-        The difference with its 95 % interval; nan, without one, where either is undefined.
+        The difference with its 95 % interval; nan, without one, where either is undefined. Of a single group it holds
+        every value there is.
 
     Raises:
         ValueError: if they hold different numbers of resamples.
@@ -125,23 +140,15 @@ def difference(first: Resampled, second: Resampled, metric: str) -> Estimate:
     if first.draws[metric].shape != second.draws[metric].shape:
         numbers = f"{len(first.draws[metric])} and {len(second.draws[metric])}"
         raise ValueError(f"expected as many resamples of both, got {numbers}. Resample both over one universe.")
-    value = first.values[metric] - second.values[metric]
-    drawn = distances(value, _filled(first, metric) - _filled(second, metric), groups=min(first.groups, second.groups))
+    value, groups = first.values[metric] - second.values[metric], min(first.groups, second.groups)
+    most = max(first.worst_loss, second.worst_loss) if metric == "loss" else 1.0
+    drawn = distances(value, _filled(first, metric) - _filled(second, metric), groups=groups)
     (below, above), (their_below, their_above) = _excess(first, metric), _excess(second, metric)
     below, above = _reach(metric, drawn, (below + their_above, above + their_below))
-    ends = () if np.isnan(value) else (float(value - below), float(value + above))
+    if np.isnan(value):
+        return Estimate(float(value))
+    ends = (-most, most) if groups == 1 else (max(float(value - below), -most), min(float(value + above), most))
     return Estimate(float(value), *ends)
-
-
-def group_weights(groups: int, *, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[Floats]:
-    """Draw groups with replacement, as many as there are.
-
-    Yields:
-        For each resample how often each group was drawn, (groups,), in the order of the sorted names.
-    """
-    generator = np.random.default_rng(seed)
-    for _ in range(resamples):
-        yield np.bincount(generator.integers(groups, size=groups), minlength=groups).astype(np.float64)
 
 
 def _weights(groups: int, *, resamples: int, seed: int, at_once: int) -> Iterator[Floats]:
@@ -180,20 +187,17 @@ def _class_means(values: Floats, draws: Floats, averaged: Flags) -> tuple[Floats
     return np.asarray(values[averaged].mean()), filled.mean(axis=1)
 
 
-def _support(said: PartPredictions, codes: NDArray[np.intp], groups: int) -> tuple[dict[str, Ints], dict[str, Flags]]:
+def _support(said: PartPredictions, codes: NDArray[np.intp]) -> tuple[dict[str, Ints], dict[str, Flags]]:
     """Count the groups that each class metric rests on, and tell the classes of each mean."""
     truth = said.truth > 0
-    having, called, either = (
-        np.diff(by_group(hot, codes, groups).indptr).astype(np.int64)
-        for hot in (truth, said.called, truth | said.called)
-    )
+    having, called, either = (groups_with(hot, codes) for hot in (truth, said.called, truth | said.called))
     support = {"precision": called, "recall": having, "f1": either, "average_precision": having}
     enough = {mean: having >= (STABLE_GROUPS if mean == "stable_macro_f1" else 1) for mean in MEANS}
     return support, enough
 
 
 def _reach(metric: str, drawn: tuple[Floats, Floats], excess: tuple[float, float]) -> tuple[float, float]:
-    """Join what resampling says with what rare classes add to it: how far the interval reaches down and up."""
+    """Join what resampling says with what is added to it: how far the interval reaches down and up."""
     below, above = drawn[::-1] if metric in REFLECTED else drawn
     return float(np.sqrt(below**2 + excess[0])), float(np.sqrt(above**2 + excess[1]))
 
@@ -207,7 +211,12 @@ def _class_reach(resampled: Resampled, metric: str) -> tuple[Floats, Floats]:
 
 
 def _excess(resampled: Resampled, metric: str) -> tuple[float, float]:
-    """Sum the squares, down and up, by which rare classes were widened, for a mean over classes; 0 for all else."""
+    """Tell what squares, down and up, are to be added for what resampling cannot show: rare classes, rare errors."""
+    if metric in resampled.least:
+        drawn = distances(resampled.values[metric], resampled.draws[metric], groups=resampled.groups)
+        drawn = drawn[::-1] if metric in REFLECTED else drawn
+        below, above = (max(w**2 - float(d) ** 2, 0.0) for w, d in zip(resampled.least[metric], drawn, strict=True))
+        return below, above
     averaged = resampled.averaged.get(metric)
     if averaged is None or not averaged.any():
         return 0.0, 0.0
@@ -224,8 +233,7 @@ def _filled(resampled: Resampled, metric: str) -> Floats:
     return np.where(np.isnan(resampled.draws[metric]), resampled.values[metric], resampled.draws[metric])
 
 
-def _estimate(metric: str, value: float, below: float, above: float) -> Estimate:
+def _estimate(value: float, below: float, above: float, *, most: float = 1.0) -> Estimate:
     if np.isnan(value):
         return Estimate(value)
-    most = float("inf") if metric == "loss" else 1.0
     return Estimate(value, max(value - below, 0.0), max(value, min(value + above, most)))

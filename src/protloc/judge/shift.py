@@ -6,6 +6,9 @@ Adjusting the outputs of a classifier to new a priori probabilities, Neural Comp
 hits and false alarms (Lipton, Wang, Smola: Detecting and correcting for label shift with black box predictors,
 ICML 2018). Both are taken class by class, since fields have several labels.
 
+Networks of an ensemble are counted one by one and averaged: hits and alarms were measured on single networks, and their
+mean calls less often by mistake, which would pass for a shift.
+
 Neither is believed outright. The change of a class's log-odds is multiplied by T / (T + its own squared standard
 error), where T is what the squared changes of all classes are above their errors: an empirical Bayes estimate.
 """
@@ -86,11 +89,12 @@ def em_prevalences(probabilities: ArrayLike, *, prevalences: ArrayLike, judged: 
     likelihood has one peak, halving an interval finds the same q in fewer steps.
 
     Args:
-        probabilities: Calibrated for ``prevalences``, (fields, classes) in 0..1, one field at least.
+        probabilities: Calibrated for ``prevalences``, (fields, classes) in 0..1, one field at least; or those of an
+            ensemble's networks, (members, fields, classes): the mean of their log likelihoods is climbed.
         prevalences: Share of the fields with each class where they were calibrated, (classes,) in 0..1.
         judged: How many fields those were.
     """
-    given, before = np.asarray(probabilities, np.float64), np.asarray(prevalences, np.float64)
+    given, before = _each_member(probabilities), np.asarray(prevalences, np.float64)
     known = (before > 0) & (before < 1)
     old = np.where(known, before, 0.5)
     absent = (1 - given) / (1 - old)
@@ -98,10 +102,11 @@ def em_prevalences(probabilities: ArrayLike, *, prevalences: ArrayLike, judged: 
     low, high = np.zeros(len(old)), np.ones(len(old))
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        rising = (difference / (absent + middle * difference)).sum(axis=0) > 0
+        rising = (difference / (absent + middle * difference)).sum(axis=(0, 1)) > 0
         low, high = np.where(rising, middle, low), np.where(rising, high, middle)
-    found = _inside((low + high) / 2, old, fields=len(given))
-    information = ((difference / (absent + found * difference)) ** 2).sum(axis=0)
+    members, fields, _ = given.shape
+    found = _inside((low + high) / 2, old, fields=fields)
+    information = ((difference / (absent + found * difference)) ** 2).sum(axis=(0, 1)) / members
     variance = 1 / np.maximum(information, 1e-12) / (found * (1 - found)) ** 2
     return _shrink(before, found, variance + 1 / (judged * old * (1 - old)))
 
@@ -114,18 +119,19 @@ def black_box_prevalences(
     A class of prevalence q is called in q hits + (1 - q) alarms of the fields; solved for q, and kept in 0..1.
 
     Args:
-        called: Which classes are called, (fields, classes) bool, one field at least.
+        called: Which classes are called, (fields, classes) bool, one field at least; or by which of an ensemble's
+            networks, (members, fields, classes).
         hits: Share of labelled fields with each class for which the same rule called it, (classes,) in 0..1.
         alarms: Share of those without each class, likewise.
         prevalences: Share of the labelled fields with each class, (classes,) in 0..1.
         judged: How many labelled fields there were.
     """
-    called, before = np.asarray(called) > 0, np.asarray(prevalences, np.float64)
-    hits, alarms, fields = np.asarray(hits, np.float64), np.asarray(alarms, np.float64), len(called)
+    share, before = _each_member(called).mean(axis=0), np.asarray(prevalences, np.float64)
+    hits, alarms, fields = np.asarray(hits, np.float64), np.asarray(alarms, np.float64), len(share)
     gap = np.maximum(hits - alarms, 1e-3)
-    found = _inside((called.mean(axis=0) - alarms) / gap, before, fields=fields)
-    share = (called.sum(axis=0) + 0.5) / (fields + 1)
-    variances = share * (1 - share) / fields
+    found = _inside((share.mean(axis=0) - alarms) / gap, before, fields=fields)
+    often = (share.sum(axis=0) + 0.5) / (fields + 1)
+    variances = often * (1 - often) / fields  # of one network; the mean of several has no more
     variances += found**2 * hits * (1 - hits) / np.maximum(judged * before, 1)
     variances += (1 - found) ** 2 * alarms * (1 - alarms) / np.maximum(judged * (1 - before), 1)
     return _shrink(before, found, variances / (gap * found * (1 - found)) ** 2)
@@ -140,20 +146,22 @@ def adapted(rule: AnswerRule, logits: ArrayLike, *, estimator: Estimator = "blac
 
     Args:
         rule: The rule as it was fitted, not adapted before.
-        logits: Raw logits of the batch, (fields, classes); rows with nan are left aside.
+        logits: Raw logits of the batch, (fields, classes); of an ensemble those of each network, (members, fields,
+            classes), not their mean. Fields with nan are left aside.
         estimator: Of prevalences: ``black box``, or ``em``, which gains less and loses where calibrated logits are not
             quite log-odds (``docs/thresholds.md``).
     """
-    logits = np.asarray(logits, np.float64)
-    told = logits[~np.isnan(logits).any(axis=1)]
-    reason = _why_not(rule, fields=len(told))
+    logits = _each_member(logits)
+    told = logits[:, ~np.isnan(logits).any(axis=(0, 2))]
+    fields = told.shape[1]
+    reason = _why_not(rule, fields=fields)
     if reason:
-        return Adaptation(rule, None, len(told), reason)
+        return Adaptation(rule, None, fields, reason)
     found = _estimate(rule, rule.probabilities(told), estimator=estimator)
     intercepts = np.asarray(rule.calibration.intercepts) + found.changes
     calibration = replace(rule.calibration, intercepts=tuple(intercepts.tolist()))
     prevalences = tuple(found.after.tolist())
-    return Adaptation(replace(rule, calibration=calibration, prevalences=prevalences), found, len(told), "")
+    return Adaptation(replace(rule, calibration=calibration, prevalences=prevalences), found, fields, "")
 
 
 def _estimate(rule: AnswerRule, probabilities: Floats, *, estimator: Estimator) -> Prevalences:
@@ -175,6 +183,12 @@ def _why_not(rule: AnswerRule, *, fields: int) -> str:
     if fields < FEWEST:
         return f"too few fields ({fields}) to tell how frequent classes are, {FEWEST} are needed"
     return ""
+
+
+def _each_member(given: ArrayLike) -> Floats:
+    """Give what is of one network the shape of an ensemble's, (members, fields, classes)."""
+    given = np.asarray(given, np.float64)
+    return given if given.ndim == 3 else given[None]
 
 
 def _shrink(before: Floats, found: Floats, variances: Floats) -> Prevalences:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from protloc.judge.intervals import ratio
 from protloc.judge.metrics import field_f1, field_losses
 from protloc.judge.predictions import PartPredictions
-from protloc.judge.reliability import BINS, bins_of
+from protloc.judge.reliability import bins_of, sums_of_bins
 
 COUNTED = ("macro_f1", "stable_macro_f1", "micro_f1", "precision", "recall", "f1")
+SHARES = ("samples_f1", "micro_f1", "brier", "calibration_error", "answered", "error_among_certain")
 RANKED = ("mean_average_precision", "average_precision")
 
 Floats = NDArray[np.float64]
@@ -64,6 +66,39 @@ def by_group(hot: Flags, codes: NDArray[np.intp], groups: int) -> sparse.csr_arr
     return sparse.coo_array((np.ones(len(fields)), (classes, codes[fields])), shape=shape).tocsr()
 
 
+def shares(said: PartPredictions, codes: NDArray[np.intp], groups: int) -> tuple[Floats, Floats]:
+    """Sum in each group what :data:`SHARES` are shares of.
+
+    For the calibration error it is the mean distance of probabilities from the truth, which that cannot exceed.
+
+    Args:
+        said: The part.
+        codes: Number of each field's group, (fields,).
+        groups: How many groups there are.
+
+    Returns:
+        Numerators and denominators, each (groups, shares).
+    """
+    truth, called, certain = said.truth > 0, said.called, said.verdicts != 0
+    number, asked = np.ones(len(said)), np.full(len(said), truth.shape[1])
+    named, answered = truth.sum(axis=1) + called.sum(axis=1), certain.sum(axis=1)
+    misses = np.abs(said.probabilities - truth, dtype=np.float64)
+    wrong = certain & ((said.verdicts > 0) != truth)
+    counted = (2 * (truth & called), misses**2, misses, certain, wrong)
+    parts = (field_f1(truth, called), *(each.sum(axis=1) for each in counted))
+    return (
+        _summed(parts, codes, groups),
+        _summed((number, named, asked, asked, asked, answered), codes, groups),
+    )
+
+
+def _summed(columns: Sequence[NDArray[np.generic]], codes: NDArray[np.intp], groups: int) -> Floats:
+    """Sum columns of fields in each group, (groups, columns)."""
+    fields = np.column_stack(columns).astype(np.float64)
+    places = (codes, np.arange(len(fields)))
+    return sparse.coo_array((np.ones(len(fields)), places), shape=(groups, len(fields))).tocsr() @ fields
+
+
 def _counted(said: PartPredictions, codes: NDArray[np.intp], groups: int) -> Family:
     """Prepare what needs only counts of positives, calls, right calls: precision, recall, F1 scores."""
     truth, called = said.truth > 0, said.called
@@ -73,10 +108,10 @@ def _counted(said: PartPredictions, codes: NDArray[np.intp], groups: int) -> Fam
         positives, calls, right = np.split((counts @ weights).T, 3, axis=1)
         named = positives.sum(axis=1) + calls.sum(axis=1)
         return {
-            "precision": _ratio(right, calls),
-            "recall": _ratio(right, positives),
-            "f1": np.where(positives > 0, _ratio(2 * right, positives + calls), np.nan),
-            "micro_f1": np.where(named > 0, _ratio(2 * right.sum(axis=1), named), 1.0),
+            "precision": ratio(right, calls),
+            "recall": ratio(right, positives),
+            "f1": np.where(positives > 0, ratio(2 * right, positives + calls), np.nan),
+            "micro_f1": np.where(named > 0, ratio(2 * right.sum(axis=1), named), 1.0),
         }
 
     return scores
@@ -85,18 +120,19 @@ def _counted(said: PartPredictions, codes: NDArray[np.intp], groups: int) -> Fam
 def _averaged(said: PartPredictions, codes: NDArray[np.intp], groups: int) -> Family:
     """Prepare what is a mean over fields, or over questions: a field and a class."""
     truth, certain = said.truth > 0, said.verdicts != 0
-    fields = np.column_stack(
-        [
+    sums = _summed(
+        (
             np.ones(len(said)),
             field_f1(truth, said.called),
             field_losses(truth, said.logits),
             np.square(said.probabilities - truth, dtype=np.float64).mean(axis=1),
             certain.mean(axis=1),
             (certain & ((said.verdicts > 0) != truth)).mean(axis=1),
-        ]
+        ),
+        codes,
+        groups,
     )
-    of_group = sparse.coo_array((np.ones(len(said)), (codes, np.arange(len(said)))), shape=(groups, len(said))).tocsr()
-    sums, gaps = of_group @ fields, _gaps(said, codes, groups)
+    gaps = _gaps(said, codes)
     mean_gaps = gaps.sum(axis=0)[:, None] / len(said)
 
     def scores(weights: Floats) -> Scores:
@@ -104,22 +140,19 @@ def _averaged(said: PartPredictions, codes: NDArray[np.intp], groups: int) -> Fa
         means = {"samples_f1": f1, "loss": loss, "brier": brier, "answered": answered}
         drawn_gaps = gaps.T @ weights
         return {
-            **{name: _ratio(total, number) for name, total in means.items()},
-            "calibration_error": _ratio(np.abs(drawn_gaps).sum(axis=0), number),
-            "calibration_shift": _ratio(np.abs(drawn_gaps - mean_gaps * number).sum(axis=0), number),
-            "error_among_certain": _ratio(wrong, answered),
+            **{name: ratio(total, number) for name, total in means.items()},
+            "calibration_error": ratio(np.abs(drawn_gaps).sum(axis=0), number),
+            "calibration_shift": ratio(np.abs(drawn_gaps - mean_gaps * number).sum(axis=0), number),
+            "error_among_certain": ratio(wrong, answered),
         }
 
     return scores
 
 
-def _gaps(said: PartPredictions, codes: NDArray[np.intp], groups: int) -> Floats:
+def _gaps(said: PartPredictions, codes: NDArray[np.intp]) -> Floats:
     """Sum by how much probabilities missed the truth, in each group and bin of probabilities, (groups, bins)."""
-    gaps = np.zeros(groups * BINS)
-    for column in range(said.truth.shape[1]):
-        said_so = said.probabilities[:, column].astype(np.float64)
-        gaps += np.bincount(codes * BINS + bins_of(said_so), said_so - said.truth[:, column], minlength=len(gaps))
-    return gaps.reshape(groups, BINS) / said.truth.shape[1]
+    said_so = said.probabilities.astype(np.float64)
+    return sums_of_bins(codes, bins_of(said_so), said_so - said.truth) / said.truth.shape[1]
 
 
 def _ranked(said: PartPredictions, codes: NDArray[np.intp], groups: int) -> Family:
@@ -164,8 +197,4 @@ def _areas(right: sparse.csr_array, called: sparse.csr_array, weights: Floats) -
     gained *= reached
     calls = np.cumsum(called @ weights, axis=0)
     np.divide(gained, calls, out=gained, where=calls > 0)
-    return _ratio(gained.sum(axis=0), reached[-1])
-
-
-def _ratio(part: Floats, whole: Floats) -> Floats:
-    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+    return ratio(gained.sum(axis=0), reached[-1])

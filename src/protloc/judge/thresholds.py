@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
 
-from protloc.judge.blocks import codes_of, group_blocks
+from protloc.judge.blocks import codes_of, group_blocks, groups_with
 from protloc.judge.metrics import macro_f1
 
 Floats = NDArray[np.float64]
@@ -39,7 +39,9 @@ class Thresholds:
         values: (classes,) in 0..1.
         rule: How they were found: ``fixed``, ``one``, ``per class``, ``prevalence``.
         scores: Macro-F1 of each rule on fields where it was not fitted, by its name; empty if none was tried.
-        hits: Share of the fields with each class for which it is called, (classes,) in 0..1; empty if not fitted.
+            Calibration apart, which was fitted on all the fields.
+        hits: Share of the fields with each class for which it is called, (classes,) in 0..1, on the very fields that
+            rule and calibration were fitted on; empty if not fitted.
         alarms: Share of the fields without each class for which it is called, likewise.
     """
 
@@ -108,7 +110,7 @@ def calling(probabilities: ArrayLike, *, shares: ArrayLike) -> Floats:
 def _fit_all(truth: Hot, probabilities: Floats, *, groups: Sequence[str], seed: int) -> dict[str, Floats]:
     """Fit every rule; (classes,) thresholds by the rule's name."""
     classes = truth.shape[1]
-    positive_groups = _positive_groups(truth, groups)
+    positive_groups = groups_with(truth, codes_of(groups))
     f1 = _resampled_f1(truth, probabilities, groups=groups, seed=seed)  # (resamples, classes, steps)
     shared = _shrunk(_best_step(_mean_f1(f1)), 0.5, support=positive_groups.sum())
     own = np.array([_best_step(f1[:, column]) for column in range(classes)])
@@ -211,14 +213,6 @@ def _draws(chunks: int, *, seed: int) -> Floats:
 def _sums(hot: Hot, chunks: NDArray[np.intp]) -> Floats:
     """Count the fields with each class in each chunk, (chunks, classes)."""
     return np.array([hot[chunks == chunk].sum(axis=0) for chunk in range(int(chunks.max()) + 1)], np.float64)
-
-
-def _positive_groups(truth: Hot, groups: Sequence[str]) -> NDArray[np.int64]:
-    """Count the groups that have each class, (classes,)."""
-    codes = codes_of(groups)
-    rows, columns = np.nonzero(truth)
-    pairs = np.unique(codes[rows] * truth.shape[1] + columns)
-    return np.bincount(pairs % truth.shape[1], minlength=truth.shape[1])
 
 
 def _rate(called: Hot, *, among: Hot) -> tuple[float, ...]:

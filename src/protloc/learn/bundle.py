@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch import Tensor
 from protloc.atlas.files import StrPath, atomic_file, write_json
 from protloc.atlas.stains import Stain
 from protloc.atlas.vocabulary import Vocabulary
-from protloc.errors import BundleError, SettingsError
+from protloc.errors import BundleError, SettingsError, VocabularyError
 from protloc.judge.answering import AnswerRule
 from protloc.learn.backbones import build_network
 from protloc.learn.network import Ensemble, FieldNetwork, Normalisation
@@ -58,6 +59,7 @@ class Bundle:
         protloc_version: Version that trained it.
         tile: Side in source px of the tiles it was trained on, or None for whole fields.
         bit_depth: Bits that 16-bit files were said to have, or None where each field told it.
+        folder: Where it was loaded from, or None.
     """
 
     backbone: str
@@ -70,6 +72,7 @@ class Bundle:
     protloc_version: str
     tile: int | None = None
     bit_depth: int | None = None
+    folder: Path | None = None
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -94,7 +97,7 @@ class Bundle:
         """Read what :meth:`save` wrote.
 
         Raises:
-            BundleError: if the folder is no bundle, or a file of it is missing or damaged.
+            BundleError: if the folder is no bundle, or a file of it is missing, damaged, or edited to what cannot be.
         """
         folder = Path(folder)
         described = _read_description(folder / DESCRIPTION_FILE)
@@ -105,9 +108,14 @@ class Bundle:
                 "If the training was killed, say train --resume; else copy the bundle again."
             )
         try:
-            return _from_description(described, load(weights))
-        except (LookupError, TypeError, ValueError, SafetensorError) as error:
-            raise BundleError(f"{folder}: not a bundle of this version ({error!r}). Train it again.") from error
+            bundle = replace(_from_description(described, load(weights)), folder=folder)
+            _check_numbers(bundle)
+        except (LookupError, TypeError, ValueError, AttributeError, SafetensorError, VocabularyError) as error:
+            raise BundleError(
+                f"{folder}: not a bundle of this version ({_in_words(error)}). "
+                "Copy the bundle again, or train it again."
+            ) from error
+        return bundle
 
     def network(self) -> Ensemble:
         """Build the networks, ready to predict.
@@ -122,14 +130,15 @@ class Bundle:
         return Ensemble(self._network_of(member) for member in self.members).eval()
 
     def _network_of(self, member: Member) -> FieldNetwork:
+        stains, classes = len(self.stains), len(self.vocabulary)
         try:
-            network = build_network(
-                self.backbone, stains=len(self.stains), classes=len(self.vocabulary), side=self.side
-            )
+            network = build_network(self.backbone, stains=stains, classes=classes, side=self.side)
+            _check_fit(member.state, network.state_dict())
             network.load_state_dict(dict(member.state))
-        except (RuntimeError, SettingsError) as error:
+        except (RuntimeError, ValueError, SettingsError) as error:
             raise BundleError(
-                f"bundle: its weights are not those of {self.backbone} ({error}). Train it again."
+                f"{self.folder or 'bundle'}: its weights are not those of {self.backbone} for {stains} stains, "
+                f"{classes} classes and {self.side} px ({_in_words(error)}). Copy the bundle again, or train it again."
             ) from error
         return FieldNetwork(network, member.normalisation)
 
@@ -170,7 +179,8 @@ def ensemble(bundles: Sequence[Bundle], *, rule: AnswerRule) -> Bundle:
                     f"ensemble: the {name} of bundle {number} is {getattr(other, name)}, of the first "
                     f"{getattr(first, name)}; expected the same. Join bundles trained alike."
                 )
-    return replace(first, rule=rule, members=tuple(member for bundle in bundles for member in bundle.members))
+    members = tuple(member for bundle in bundles for member in bundle.members)
+    return replace(first, rule=rule, members=members, folder=None)
 
 
 def write_rule(folder: Path, rule: AnswerRule) -> None:
@@ -205,11 +215,13 @@ def _parted(tensors: Mapping[str, Tensor], members: int) -> list[dict[str, Tenso
     """Undo :func:`_joined`."""
     if members == 1:
         return [dict(tensors)]
-    parted: list[dict[str, Tensor]] = [{} for _ in range(members)]
+    parted: dict[str, dict[str, Tensor]] = {str(number): {} for number in range(members)}
     for name, tensor in tensors.items():
         number, _, own = name.partition(".")
-        parted[int(number)][own] = tensor
-    return parted
+        if number not in parted:
+            raise ValueError(f"members: {members} told, but {name} is a tensor of none of them")
+        parted[number][own] = tensor
+    return list(parted.values())
 
 
 def _from_description(described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Bundle:
@@ -232,6 +244,60 @@ def _from_description(described: Mapping[str, Any], tensors: Mapping[str, Tensor
 def _member(entry: Mapping[str, Any], state: Mapping[str, Tensor]) -> Member:
     usual = entry["normalisation"]
     return Member(Normalisation(tuple(usual["means"]), tuple(usual["deviations"])), entry["metrics"], state)
+
+
+def _check_numbers(bundle: Bundle) -> None:
+    """Refuse what no run writes: it would fail far from here, or answer wrongly without a word."""
+    _check_whole("side", bundle.side)
+    for member in bundle.members:
+        _check_vector("means", member.normalisation.means, length=len(bundle.stains))
+        _check_vector("deviations", member.normalisation.deviations, length=len(bundle.stains), least=0)
+    _check_rule(bundle.rule, classes=len(bundle.vocabulary))
+
+
+def _check_rule(rule: AnswerRule, *, classes: int) -> None:
+    calibration, thresholds, cuts = rule.calibration, rule.thresholds, rule.cuts
+    _check_vector("slopes", calibration.slopes, length=classes, least=0)
+    _check_vector("intercepts", calibration.intercepts, length=classes)
+    _check_vector("present_from", cuts.present_from, length=classes, least=0)
+    shares = {"values": thresholds.values, "absent_below": cuts.absent_below, "prevalences": rule.prevalences}
+    fitted = {"hits": thresholds.hits, "alarms": thresholds.alarms}  # none where thresholds were not fitted
+    for name, values in (shares | {name: rates for name, rates in fitted.items() if rates}).items():
+        _check_vector(name, values, length=classes, least=0, most=1)
+    _check_vector("error_rate", (cuts.error_rate,), length=1, least=0, most=1)
+    _check_vector("scores", tuple(thresholds.scores.values()), length=len(thresholds.scores))
+    _check_whole("fields", rule.fields)
+    if rule.poses not in (1, 8):
+        raise ValueError(f"poses: {rule.poses!r}, expected 1 or 8")
+
+
+def _check_vector(
+    name: str, values: Sequence[Any], *, length: int, least: float = -math.inf, most: float = math.inf
+) -> None:
+    if len(values) != length:
+        raise ValueError(f"{name}: of length {len(values)}, expected {length}")
+    for value in values:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or not least <= value <= most:
+            expected = "finite numbers" if math.isinf(least) else f"numbers from {least:g} to {most:g}"
+            raise ValueError(f"{name}: {value!r}, expected {expected}")
+
+
+def _check_whole(name: str, value: Any) -> None:  # noqa: ANN401 - read from a file
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{name}: {value!r}, expected a whole number")
+
+
+def _check_fit(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    """Say in a line what torch would say in one a tensor."""
+    other = [name for name in sorted(own) if name not in state or state[name].shape != own[name].shape]
+    other += sorted(state.keys() - own)
+    if other:
+        raise ValueError(f"{len(other)} of {len(own)} tensors differ, such as {other[0]}")
+
+
+def _in_words(error: Exception) -> str:
+    return f"{error.args[0]} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
 
 
 def _read_description(file: Path) -> dict[str, Any]:

@@ -131,12 +131,17 @@ class Run:
         """Load the best network so far; of folds, the best of each.
 
         Raises:
-            RunError: if folds are still to be trained.
-            BundleError: if no epoch has ended yet, or the bundle is damaged.
+            RunError: if folds are still to be trained, or no epoch has ended yet.
+            BundleError: if the bundle is missing or damaged.
         """
         if self.record.folds and not self.finished:
             raise RunError(
                 f"{self.folder}: {self.trained_folds} of {self.record.folds} folds are trained, expected all. "
+                "Go on with the same train command and --resume."
+            )
+        if not self.record.folds and not self.history:
+            raise RunError(
+                f"{self.folder}: no epoch has ended yet, so there is no network. "
                 "Go on with the same train command and --resume."
             )
         return Bundle.load(self.bundle_folder)

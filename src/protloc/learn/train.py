@@ -18,7 +18,7 @@ from lightning.pytorch import Callback, Trainer
 
 from protloc.atlas.store import Store
 from protloc.curate.split import Split
-from protloc.errors import RunError
+from protloc.errors import NothingKeptError
 from protloc.judge.answering import AnswerRule
 from protloc.learn.augment import Augmentation
 from protloc.learn.backbones import build_network
@@ -210,7 +210,7 @@ def _fit(
 
 def _result(run: Run, *, interrupted: bool) -> TrainResult:
     if not run.history:
-        raise RunError(
+        raise NothingKeptError(
             f"{run.folder}: stopped before the first epoch ended, so nothing is kept. Begin again with --resume."
         )
     best = best_epoch(run.history)

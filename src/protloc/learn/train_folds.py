@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
 from protloc.atlas.store import Store
 from protloc.curate.split import Folds
+from protloc.errors import NothingKeptError
 from protloc.judge.answering import AnswerRule
 from protloc.learn.bundle import DESCRIPTION_FILE, ensemble
 from protloc.learn.data import FieldData
 from protloc.learn.machine import device_of
 from protloc.learn.recipes import TrainSettings
-from protloc.learn.runs import Run, existing_run, read_run, write_run
+from protloc.learn.runs import SETTINGS_FILE, Run, existing_run, read_run, write_run
 from protloc.learn.train import TrainResult, make_classifier, train
 
 
@@ -24,7 +26,8 @@ class FoldsResult:
 
     Attributes:
         run: Its folder.
-        results: What each fold gave, in their order; the last may have been interrupted.
+        results: What each fold gave, in their order; the last may have been interrupted. A fold in which no epoch ended
+            gave nothing.
         count: How many folds there are.
     """
 
@@ -35,7 +38,12 @@ class FoldsResult:
     @property
     def interrupted(self) -> bool:
         """Tell whether Ctrl-C ended it."""
-        return self.results[-1].interrupted
+        return self.results[-1].interrupted or len(self.results) < self.count
+
+    @property
+    def trained(self) -> tuple[TrainResult, ...]:
+        """Return what the folds gave that are trained to their end."""
+        return tuple(result for result in self.results if not result.interrupted)
 
     @property
     def epochs(self) -> int:
@@ -54,23 +62,25 @@ class FoldsResult:
 
     @property
     def macro_f1(self) -> float:
-        """Return the macro-F1 of each fold's best epoch on its validation part, mean over the folds."""
-        return fmean(result.macro_f1 for result in self.results)
+        """Return the macro-F1 of each fold's best epoch on its validation part, mean over the trained folds."""
+        return _mean(result.macro_f1 for result in self.trained)
 
     @property
     def samples_f1(self) -> float:
-        """Return the samples-F1 of each fold's best epoch on its validation part, mean over the folds."""
-        return fmean(result.samples_f1 for result in self.results)
+        """Return the samples-F1 of each fold's best epoch on its validation part, mean over the trained folds."""
+        return _mean(result.samples_f1 for result in self.trained)
 
     @property
     def summary(self) -> str:
         """Return in words where the run is, what it reached, and how to go on if it was interrupted."""
-        done = f"{len(self.results)} of {self.count} folds begun" if self.interrupted else f"{self.count} folds"
-        told = (
-            f"{self.run}: {done}, {self.epochs} epochs in {self.seconds:.0f} s, {self.images_per_second:.0f} images/s. "
-            f"Mean over the folds of the best epoch on the validation part: macro-F1 {self.macro_f1:.4f}, "
-            f"samples-F1 {self.samples_f1:.4f}."
-        )
+        done = f"{len(self.trained)} of {self.count} folds are trained" if self.interrupted else f"{self.count} folds"
+        speed = f"{self.seconds:.0f} s, {self.images_per_second:.0f} images/s"
+        told = f"{self.run}: {done}, {self.epochs} epochs in {speed}."
+        if self.trained:
+            told += (
+                f" Mean over the {'trained ' * self.interrupted}folds of the best epoch on the validation part: "
+                f"macro-F1 {self.macro_f1:.4f}, samples-F1 {self.samples_f1:.4f}."
+            )
         if self.interrupted:
             return f"{told}\nInterrupted; the same command with --resume goes on."
         return f"{told} The bundle averages the logits of their networks."
@@ -105,7 +115,7 @@ def train_folds(
         show_progress: Draw a bar for each epoch.
 
     Raises:
-        RunError: as :func:`protloc.learn.train.train` does, or if Ctrl-C came before a first epoch ended.
+        RunError: as :func:`protloc.learn.train.train` does, or if Ctrl-C came before the first epoch of all ended.
         SettingsError, SplitError, StoreError, WeightsError, MissingExtraError: if a setting cannot be met.
     """
     begun = existing_run(run, settings=settings, store=store, split=folds, split_name=split_name, resume=resume)
@@ -114,18 +124,24 @@ def train_folds(
         begun = write_run(run, settings=settings, store=store, split=folds, split_name=split_name)
     results: list[TrainResult] = []
     for fold in range(folds.count):
-        if say is not None:
-            say(f"{split_name}:{fold}, fold {fold + 1} of {folds.count}:")
-        result = train(
-            store,
-            settings=settings.model_copy(update={"seed": settings.seed + fold}),
-            run=begun.fold_folder(fold),
-            split=folds.split(fold),
-            split_name=f"{split_name}:{fold}",
-            resume=True,
-            say=say,
-            show_progress=show_progress,
-        )
+        try:
+            if say is not None:
+                state = "is trained already" if _is_trained(begun.fold_folder(fold)) else f"of {folds.count}"
+                say(f"fold {fold} {state} ({split_name}:{fold})")
+            result = train(
+                store,
+                settings=settings.model_copy(update={"seed": settings.seed + fold}),
+                run=begun.fold_folder(fold),
+                split=folds.split(fold),
+                split_name=f"{split_name}:{fold}",
+                resume=True,
+                say=say,
+                show_progress=show_progress,
+            )
+        except (NothingKeptError, KeyboardInterrupt):  # Ctrl-C before its first epoch ended
+            if results:
+                break
+            raise
         results.append(result)
         if result.interrupted:
             break
@@ -139,6 +155,15 @@ def _refuse_early(store: Store, folds: Folds, settings: TrainSettings) -> None:
     device_of(settings)
     prepared = [FieldData(store, split=folds.split(fold), settings=settings) for fold in range(folds.count)]
     make_classifier(prepared[0], settings, weights=settings.weights)
+
+
+def _is_trained(run: Path) -> bool:
+    return (run / SETTINGS_FILE).is_file() and read_run(run).finished
+
+
+def _mean(figures: Iterable[float]) -> float:
+    numbers = list(figures)
+    return fmean(numbers) if numbers else math.nan
 
 
 def _join(run: Run, *, classes: int) -> None:

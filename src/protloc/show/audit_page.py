@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,18 @@ from protloc.atlas.stains import Stain
 from protloc.atlas.vocabulary import Vocabulary
 from protloc.curate.groups import LARGEST_SHARE, Joined, Leaks
 from protloc.show.figures_trust import group_sizes_figure
-from protloc.show.page import Picture, Table, Thumbnail, Tile, percent, picture_of, plural, render, thumbnail_of
+from protloc.show.page import (
+    Picture,
+    Table,
+    Thumbnail,
+    Tile,
+    counted,
+    percent,
+    picture_of,
+    plural,
+    render,
+    thumbnail_of,
+)
 from protloc.show.report_words import names_of
 
 JOINS = {
@@ -128,6 +139,7 @@ def audit_page(content: AuditContent) -> str:
         tiles=_tiles(content),
         naive=naive_in_words(content.naive, content.joined),
         remedy=content.remedy,
+        joins=joins_in_words(content.joined),
         sizes=_sizes(content),
         keys=key_table(content.joined),
         torn=torn_in_words(content),
@@ -150,6 +162,13 @@ def naive_in_words(naive: Leaks, joined: Joined) -> str:
     )
 
 
+def joins_in_words(joined: Joined) -> str:
+    """Say what put fields into one group."""
+    if not joined.joined:
+        return "Here nothing joined any fields."
+    return f"Here fields were joined by {', '.join(joined.joined)}."
+
+
 def _about(count: float) -> str:
     return f"{count:,.0f}" if count >= 0.5 or not count else "less than one"
 
@@ -169,7 +188,9 @@ def pairs_in_words(content: AuditContent) -> str:
     rest = content.pairs - len(content.shown)
     left = f" The other {rest:,} {'is' if rest == 1 else 'are'} not shown here." if rest else ""
     order = (
-        " Those in conflict come first, the most similar first." if content.conflicts else " The most similar first."
+        " Those labelled differently come first, the most similar first."
+        if content.conflicts
+        else " The most similar first."
     )
     return f"{found}.{order}{left}"
 
@@ -208,7 +229,7 @@ def torn_table(content: AuditContent) -> Table:
     rows = tuple((group, f"{len(labels):,}", _sets_in_words(labels, content)) for group, labels in largest)
     rest = len(torn) - len(rows)
     left = f" The other {rest:,} are not shown." if rest else ""
-    return Table(f"Groups in which labels differ, the largest first.{left}", ("group", "fields", "label sets"), rows,
+    return Table(f"Groups labelled differently, the largest first.{left}", ("group", "fields", "label sets"), rows,
                  text=frozenset({2}))  # fmt: skip
 
 
@@ -227,13 +248,20 @@ def _tiles(content: AuditContent) -> tuple[Tile, ...]:
     sizes = _counts(groups.groups)
     twins = _counts(groups.twins)
     tiles = [
-        Tile(f"{content.fields:,}", "fields"),
-        Tile(f"{len(sizes):,}", "groups", f"the largest of {plural(int(sizes.max(initial=0)), 'field')}"),
-        Tile(f"{content.pairs:,}", "near-duplicate pairs", f"{int(twins[twins > 1].sum()):,} fields have one"),
+        counted(content.fields, "field"),
+        counted(len(sizes), "group", f"the largest of {plural(int(sizes.max(initial=0)), 'field')}"),
+        counted(content.pairs, "near-duplicate pair", f"{int(twins[twins > 1].sum()):,} fields have one"),
     ]
     if content.vocabulary is not None:
-        tiles.append(Tile(f"{content.conflicts:,}", "pairs in conflict", "not labelled alike"))
+        tiles.append(_differing(content.conflicts, "pair", "of near-duplicates"))
+    if content.torn is not None:
+        tiles.append(_differing(len(content.torn), "group", "near-duplicates or not"))
     return tuple(tiles)
+
+
+def _differing(count: int, word: str, note: str) -> Tile:
+    tile = counted(count, word, note)
+    return replace(tile, name=f"{tile.name} labelled differently")
 
 
 def _counts(names: Sequence[str]) -> NDArray[np.intp]:

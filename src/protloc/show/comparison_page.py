@@ -8,32 +8,36 @@ from collections.abc import Sequence
 from protloc.judge.compare import BETTER, CLASS_HEADLINES, UNRESOLVED, WORSE, Comparison, Difference
 from protloc.judge.evaluation import HEADLINES, STABLE_GROUPS
 from protloc.show.figures_compare import class_differences_figure, differences_figure
-from protloc.show.page import Picture, Table, number, picture_of, render
+from protloc.show.page import Picture, Table, number, picture_of, plural, render
 
 NO_NUMBER = "no number would"
+NUMBERS = ("difference", "reference", "this run", "fields to resolve it")
 
 
-def comparison_page(comparison: Comparison, *, classes: Sequence[str], part: str) -> str:
+def comparison_page(comparison: Comparison, *, classes: Sequence[str], part: str, note: str = "") -> str:
     """Return the page as HTML that needs no other file.
 
     Args:
         comparison: What was found.
         classes: Name of each class, in column order.
         part: The part whose fields were judged, as in "360 test fields".
+        note: What must stand beside scores that may rest on leaks; empty if nothing must.
     """
     return render(
         "comparison",
         reference=comparison.reference,
         part=part,
+        fields=plural(comparison.fields, f"{part} field"),
+        note=note,
         stable=STABLE_GROUPS,
         comparison=comparison,
         verdicts=tuple(verdict_in_words(comparison, run) for run in comparison.runs),
         picture=_headline_picture(comparison),
         headline=_headline_table(comparison),
         runs=tuple(
-            (run, _class_words(comparison, run), _class_picture(comparison, run, place, classes), table)
+            (run, _class_words(comparison, run), _class_picture(comparison, run, place, classes), tables)
             for place, run in enumerate(comparison.runs, start=1)
-            for table in [_class_table(comparison, run, classes)]
+            for tables in [tuple(_class_table(comparison, run, metric, classes) for metric in CLASS_HEADLINES)]
         ),
     )
 
@@ -88,60 +92,39 @@ def _listed(words: Sequence[str]) -> str:
 def _headline_table(comparison: Comparison) -> Table:
     rows = tuple(
         (
-            HEADLINES[entry.metric],
             entry.run,
-            number(entry.reference),
-            number(entry.value),
-            difference_in_words(entry),
             _verdict(entry),
-            needed_in_words(entry),
+            HEADLINES[entry.metric],
+            *_numbers(entry),
         )
         for metric in HEADLINES
         for entry in comparison.headlines
         if entry.metric == metric
     )
-    header = ("metric", "run", "reference", "this run", "difference", "verdict", "fields to resolve it")
+    header = ("run", "verdict", "metric", *NUMBERS)
     caption = (
         f"Each run minus {comparison.reference}, with 95 % intervals that hold all together. Loss is better when low, "
         "all else when high; rows with a verdict of better or worse are shaded."
     )
-    return Table(caption, header, rows, marked=_resolved(rows, 5), text=frozenset({1, 5}))
+    return Table(caption, header, rows, marked=_resolved(rows), text=frozenset({1, 2}))
 
 
-def _class_table(comparison: Comparison, run: str, classes: Sequence[str]) -> Table:
-    by_metric = {metric: _of(comparison, run, metric) for metric in CLASS_HEADLINES}
-    rows = tuple(
-        (
-            classes[column],
-            *(
-                cell
-                for metric in CLASS_HEADLINES
-                for entry in [by_metric[metric][column]]
-                for cell in (
-                    number(entry.reference), number(entry.value), difference_in_words(entry), _verdict(entry),
-                    needed_in_words(entry),
-                )
-            ),
-        )
-        for column in range(len(classes))
-    )  # fmt: skip
-    header = (
-        "class",
-        *(
-            f"{words}{ending}"
-            for words in CLASS_HEADLINES.values()
-            for ending in (" of the reference", f" of {run}", ": difference", ": verdict", ": fields to resolve it")
-        ),
-    )
+def _class_table(comparison: Comparison, run: str, metric: str, classes: Sequence[str]) -> Table:
+    entries = zip(classes, _of(comparison, run, metric), strict=True)
+    rows = tuple((name, _verdict(entry), *_numbers(entry)) for name, entry in entries)
     caption = (
-        f"Class by class: {run} minus {comparison.reference}, with 95 % intervals that hold for all classes together."
+        f"Class by class, {CLASS_HEADLINES[metric]}: {run} minus {comparison.reference}. The 95 % intervals hold all "
+        "together, for every class and for F1 and average precision alike; resolved differences are shaded."
     )
-    marked = _resolved(rows, 4) | _resolved(rows, 9)
-    return Table(caption, header, rows, marked=marked, text=frozenset({4, 9}))
+    return Table(caption, ("class", "verdict", *NUMBERS), rows, marked=_resolved(rows), text=frozenset({1}))
 
 
-def _resolved(rows: Sequence[tuple[str, ...]], column: int) -> frozenset[int]:
-    return frozenset(place for place, row in enumerate(rows) if row[column] in {BETTER, WORSE})
+def _numbers(entry: Difference) -> tuple[str, ...]:
+    return difference_in_words(entry), number(entry.reference), number(entry.value), needed_in_words(entry)
+
+
+def _resolved(rows: Sequence[tuple[str, ...]]) -> frozenset[int]:
+    return frozenset(place for place, row in enumerate(rows) if row[1] in {BETTER, WORSE})
 
 
 def _of(comparison: Comparison, run: str, metric: str) -> list[Difference]:
@@ -158,7 +141,7 @@ def _class_words(comparison: Comparison, run: str) -> str:
         for metric, words in CLASS_HEADLINES.items()
         for counts in [_counts(_of(comparison, run, metric))]
     ]
-    return f"Of {len(_of(comparison, run, 'f1'))} classes by {'; by '.join(found)}."
+    return f"Of {plural(len(_of(comparison, run, 'f1')), 'class')} by {'; by '.join(found)}."
 
 
 def _counts(entries: Sequence[Difference]) -> dict[str, int]:

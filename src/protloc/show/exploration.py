@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from protloc.atlas.stains import Stain
 from protloc.atlas.vocabulary import Vocabulary
 from protloc.curate.imbalance import RARE
-from protloc.show.page import Picture, Table, Thumbnail, Tile, plural, render, thumbnail_of
+from protloc.show.page import Picture, Table, Thumbnail, Tile, counted, plural, render, thumbnail_of
 from protloc.show.tally import level_at
 
 
@@ -115,7 +115,7 @@ def _summary(fields: int, labels: LabelFacts | None, images: ImageFacts | None) 
 
 
 def _tiles(fields: int, labels: LabelFacts | None, images: ImageFacts | None) -> tuple[Tile, ...]:
-    tiles = [Tile(f"{fields:,}", "fields")]
+    tiles = [counted(fields, "field")]
     if labels:
         present = int(np.count_nonzero(labels.counts))
         tiles += [

@@ -9,7 +9,7 @@ from typing import Any
 from protloc.judge.evaluation import HEADLINES, STABLE_GROUPS
 from protloc.show.page import percent, plural
 from protloc.show.report_content import ReportContent
-from protloc.show.report_words import estimate_in_words, fields_in_words
+from protloc.show.report_words import estimate_in_words, fields_in_words, stable_in_words
 from protloc.show.trust_words import THRESHOLD_RULES, calibration_kind, fitted_on
 
 VERSIONS = ("python", "torch", "timm", "lightning", "numpy")  # of the provenance
@@ -60,12 +60,12 @@ def _leaks(content: ReportContent) -> str:
         return "Near-duplicates and shared antibodies between the parts were not looked for."
     if not leaks.with_group:
         return (
-            f"No {name} field was a near-duplicate of a training field or in one group with any (groups join "
-            "near-duplicates, found by perceptual hashes, and fields with the same known keys)."
+            f"No {name} field was a near-duplicate of a training or validation field or in one group with any (groups "
+            "join near-duplicates, found by perceptual hashes, and fields with the same known keys)."
         )
     return (
-        f"Of the {leaks.judged:,} {name} fields, {leaks.with_twin:,.0f} had a near-duplicate among the training fields "
-        f"(found by perceptual hashes) and {leaks.with_group:,.0f} were in one group with some."
+        f"Of the {leaks.judged:,} {name} fields, {leaks.with_twin:,.0f} had a near-duplicate among the training and "
+        f"validation fields (found by perceptual hashes) and {leaks.with_group:,.0f} were in one group with some."
     )
 
 
@@ -97,14 +97,14 @@ def _course(content: ReportContent) -> str:
     schedule = "falling along a cosine" if told["schedule"] == "cosine" else "constant"
     warmup = f" after a warm-up over {percent(told['warmup'])} of the steps" if told["warmup"] else ""
     ran = [len(course.log) for course in content.courses]
-    epochs = f"{ran[0]}" if len(set(ran)) == 1 else f"{min(ran)} to {max(ran)}"
+    epochs = f"{ran[0]} {'was' if ran[0] == 1 else 'were'}" if len(set(ran)) == 1 else f"{min(ran)} to {max(ran)} were"
     kept = [course.best_epoch for course in content.courses if course.best_epoch is not None]
     which = f" ({', '.join(map(str, kept))})" if kept else ""
     return (
         f"It was trained with AdamW (learning rate {told['learning_rate']:g}, {schedule}{warmup}; weight decay "
-        f"{told['weight_decay']:g}; batches of {told['batch_size']}{clip}) for at most {told['epochs']} epochs, or "
-        f"until neither macro-F1 nor samples-F1 on the validation fields had risen for {told['patience']}; {epochs} "
-        f"were run, and the epoch of the highest validation macro-F1 was kept{which}."
+        f"{told['weight_decay']:g}; batches of {told['batch_size']}{clip}) for at most "
+        f"{plural(told['epochs'], 'epoch')}, or until neither macro-F1 nor samples-F1 on the validation fields had "
+        f"risen for {told['patience']}; {epochs} run, and the epoch of the highest validation macro-F1 was kept{which}."
     )
 
 
@@ -147,7 +147,7 @@ def _answers(content: ReportContent) -> str:
     how = THRESHOLD_RULES.get(rule.thresholds.rule, rule.thresholds.rule)
     certain = (
         f" Answers said to be certain were fitted to an error rate of {100 * rule.cuts.error_rate:g} % by conformal "
-        "risk control (exact for absences, approximate for presences); all else is left to an expert."
+        "risk control (approximately: validation fields chose the epoch too); all else is left to an expert."
         if rule.cuts.error_rate
         else ""
     )
@@ -160,9 +160,10 @@ def _answers(content: ReportContent) -> str:
 
 def _intervals(content: ReportContent) -> str:
     part = content.judged
-    over = f"{part.groups:,} groups of fields" if part.groups < part.fields else f"{part.fields:,} fields"
+    alike = part.groups < part.fields
+    over = f"{plural(part.groups, 'group')} of fields" if alike else plural(part.fields, "field")
     stable = (
-        f"; stable macro-F1 is that of the {part.stable_classes} that occur in at least {STABLE_GROUPS} groups"
+        f"; stable macro-F1 is that of {stable_in_words(part)}, those in at least {STABLE_GROUPS} groups"
         if part.stable_classes
         else ""
     )

@@ -13,6 +13,7 @@ from protloc.show.report_words import (
     class_table,
     estimate_in_words,
     fields_in_words,
+    stable_in_words,
     training_in_words,
 )
 from protloc.show.trust_words import leaks_in_words, threshold_rule_in_words
@@ -101,8 +102,8 @@ def _judged_on(content: ReportContent) -> str:
 def _numbers(content: ReportContent) -> tuple[str, ...]:
     part = content.judged
     stable = (
-        f"Over the {plural(part.stable_classes, 'class')} found in at least {STABLE_GROUPS} groups of fields macro-F1 "
-        f"is {estimate_in_words(part.stable_macro_f1)}."
+        f"Over {stable_in_words(part)}, those found in at least {STABLE_GROUPS} groups of fields, macro-F1 is "
+        f"{estimate_in_words(part.stable_macro_f1)}."
         if part.stable_classes
         else f"No class is found in as many as {STABLE_GROUPS} groups of fields, so that no score of a class is stable."
     )
@@ -119,8 +120,9 @@ def _limits(content: ReportContent) -> tuple[str, ...]:
     names = [entry.name for entry in part.per_class if entry.groups < STABLE_GROUPS]
     few = f"Too rare there to say much of ({plural(len(names), 'class')} in under {STABLE_GROUPS} groups): "
     hold = (
-        f"Its numbers hold for fields like those of {store.name}: the same stains, staining, cells, microscope and "
-        f"frequencies of the classes, shrunk to {store.side} × {store.side} px. On others nothing was measured."
+        f"Its numbers hold for fields like those of the store “{store.name}”: the same stains, staining, cells, "
+        f"microscope and frequencies of the classes, shrunk to {store.side} × {store.side} px. On others "
+        "nothing was measured."
     )
     told = (SIMULATED if store.simulated else "", hold, f"{few}{', '.join(names)}." if names else "", CLOSED)
     return tuple(words for words in told if words)

@@ -132,6 +132,12 @@ def plural(count: int, word: str) -> str:
     return f"{count:,} {word}{ending}"
 
 
+def counted(count: int, word: str, note: str = "") -> Tile:
+    """Return a count as a tile, its word after it: 1 field, 2,000 fields."""
+    value, _, name = plural(count, word).partition(" ")
+    return Tile(value, name, note)
+
+
 def percent(share: float) -> str:
     """Write a share in 0..1 as a percentage: 12 %, 3.4 %, 0.21 %."""
     digits = 0 if share >= 0.0995 or share in {0, 1} else 1 if share >= 0.00995 else 2

@@ -20,11 +20,13 @@ from protloc.show.report_words import (
     headline_tiles,
     names_of,
     setting_table,
+    stable_in_words,
     thresholds_in_words,
     training_in_words,
 )
 from protloc.show.trust_words import (
     answer_table,
+    answered_apart,
     calibration_in_words,
     leak_note,
     leaks_in_words,
@@ -80,6 +82,7 @@ def _scores(content: ReportContent) -> dict[str, Any]:
         "noise": part.noise_in_words(),
         "part": part,
         "stable_groups": STABLE_GROUPS,
+        "stable_classes": stable_in_words(part),
         "headline": headline_table(evaluation, content.vocabulary),
         "classes": {name: class_table(each, name) for name, each in evaluation.parts.items()},
     }
@@ -91,7 +94,7 @@ def _trust(content: ReportContent) -> dict[str, Any]:
     return {
         "leaks": leaks_in_words(content.leaks, evaluation.judged),
         "leak_note": leak_note(content.leaks, evaluation.judged),
-        "thresholds": thresholds_in_words(rule.thresholds.values),
+        "thresholds": thresholds_in_words(rule.thresholds.values) + answered_apart(content),
         "threshold_rule": threshold_rule_in_words(content),
         "rules": rule_table(content),
         "answers": answer_table(content),

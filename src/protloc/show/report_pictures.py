@@ -15,7 +15,7 @@ from protloc.show.figures_answers import (
 )
 from protloc.show.figures_matrix import called_instead_figure
 from protloc.show.figures_trust import deferral_figure, reliability_figure
-from protloc.show.page import Picture, picture_of
+from protloc.show.page import Picture, picture_of, plural
 from protloc.show.report_content import ReportContent
 
 RELIABILITY_CLASSES = 8  # the commonest: three rows of panels with the pooled one; of rarer ones the bands say nothing
@@ -40,7 +40,7 @@ def _learning_curves(content: ReportContent) -> Picture:
             [course.log for course in content.courses], best_epochs=[course.best_epoch for course in content.courses]
         ),
         "learning_curves",
-        alt=f"Loss and validation scores over {max(len(course.log) for course in content.courses)} epochs.",
+        alt=f"Loss and validation scores over {plural(max(len(course.log) for course in content.courses), 'epoch')}.",
         caption="Left: loss on the training part as it was fed (over-sampled, augmented, in the recipe's own "
         f"loss), not to be compared with that on the validation part. Right: scores on the validation part.{several}",
     )
@@ -76,6 +76,7 @@ def class_scores(part: PartEvaluation) -> ClassScores:
 
 def _precision_recall(content: ReportContent) -> tuple[Picture, ...]:
     said, name = content.predictions, content.evaluation.judged
+    apart = " (by thresholds fitted without the field's own fold)" if content.folds else ""
     figures = precision_recall_figures(
         said.truth, said.probabilities, answers=said.called, names=content.vocabulary.names
     )
@@ -84,8 +85,8 @@ def _precision_recall(content: ReportContent) -> tuple[Picture, ...]:
             figure,
             f"precision_recall_{number}",
             alt=f"Precision against recall on the {name} part, a panel a class.",
-            caption=f"In brackets the {name} fields that have the class. The dot is where the calls were made, the "
-            "dashed line what guessing gets.",
+            caption=f"In brackets the {name} fields that have the class. The dot is where the calls were made{apart}, "
+            "the dashed line what guessing gets.",
         )
         for number, figure in enumerate(figures, start=1)
     )

@@ -9,7 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protloc.atlas.vocabulary import Vocabulary
-from protloc.judge.evaluation import FLOOR_METRICS, HEADLINES, Estimate, Evaluation, Floor, PartEvaluation
+from protloc.judge.evaluation import (
+    FLOOR_METRICS,
+    HEADLINES,
+    STABLE_GROUPS,
+    Estimate,
+    Evaluation,
+    Floor,
+    PartEvaluation,
+)
 from protloc.show.page import Table, Tile, number, plural
 from protloc.show.report_content import ReportContent
 
@@ -37,7 +45,7 @@ def training_in_words(content: ReportContent) -> str:
     """Say what was trained on what, and which fields had a say in what."""
     store = content.store
     stains = ", ".join(stain.name for stain in store.stains)
-    on = f"of the store {store.name} ({store.side} × {store.side} px; {stains})"
+    on = f"of the store “{store.name}” ({store.side} × {store.side} px; {stains})"
     if content.folds:
         return (
             f"The recipe {content.recipe} was trained {content.folds} times on the {plural(store.fields, 'field')} "
@@ -56,7 +64,18 @@ def training_in_words(content: ReportContent) -> str:
 
 def headline_tiles(part: PartEvaluation) -> tuple[Tile, ...]:
     """Return a tile for each score of a part with its interval and the better floor, where there are any."""
-    return tuple(Tile(number(_score(part, key).value), name, _tile_note(part, key)) for key, name in HEADLINES.items())
+    return tuple(
+        Tile(number(_score(part, key).value), _tile_name(part, key), _tile_note(part, key)) for key in HEADLINES
+    )
+
+
+def _tile_name(part: PartEvaluation, key: str) -> str:
+    return f"{HEADLINES[key]} ({stable_in_words(part)})" if key == "stable_macro_f1" else HEADLINES[key]
+
+
+def stable_in_words(part: PartEvaluation) -> str:
+    """Say of how many classes stable macro-F1 is the mean: ``2 of 28 classes``."""
+    return f"{part.stable_classes} of {plural(len(part.per_class), 'class')}"
 
 
 def _tile_note(part: PartEvaluation, key: str) -> str:
@@ -80,9 +99,11 @@ def headline_table(evaluation: Evaluation, vocabulary: Vocabulary) -> Table:
         marked.add(len(rows))
         rows.append((f"{name}: this run", *(estimate_in_words(_score(part, key)) for key in HEADLINES)))
         rows += [(f"{name}: always {_floor_name(floor, vocabulary)}", *_floor_cells(floor)) for floor in part.floors]
+    stable = ", ".join(f"{stable_in_words(part)} on the {name} part" for name, part in evaluation.parts.items())
     caption = (
         "Scores of the run beside two answers that look at no image, with 95 % intervals in brackets. "
-        "Loss is better when low, all else when high."
+        f"Loss is better when low, all else when high. Stable macro-F1 is the mean of {stable}: those that at least "
+        f"{STABLE_GROUPS} groups have."
     )
     return Table(caption, ("part", *HEADLINES.values()), tuple(rows), marked=frozenset(marked))
 

@@ -15,13 +15,18 @@ from numpy.typing import NDArray
 from protloc.atlas.files import write_text
 from protloc.atlas.stains import Stain
 from protloc.atlas.vocabulary import Vocabulary
-from protloc.curate.label_noise import MISTAKES, Suspects
-from protloc.show.page import Table, Thumbnail, number, render, thumbnail_of
+from protloc.curate.label_noise import MISTAKES, WRONG_SHARE, Suspects
+from protloc.show.page import Table, Thumbnail, number, plural, render, thumbnail_of
 
 LOSES = (False, True, True)  # which of MISTAKES say that a given class is wrong
 GAINS = (True, False, True)  # which say that one is missing
+LEAST_SCORE = WRONG_SHARE  # what a label set has before anything is seen of it: under it, what is seen speaks for it
 CLASSES_SHOWN = 3  # of those not given, the likeliest
 MATES_SHOWN = 3  # label sets of mates, the commonest
+MEASURED = (
+    "On a simulated atlas with 5 % of the label sets flipped, a third of the top 5 % were truly flipped where the "
+    "networks were asked alone, and nine tenths where the labels of group mates were asked too"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,34 +64,59 @@ class ReviewContent:
         return members
 
 
+def places_to_show(found: Suspects, *, most: int) -> NDArray[np.intp]:
+    """Return the rows of the fields worth a look: the most suspicious first, those under ``LEAST_SCORE`` left out.
+
+    Args:
+        found: How suspicious each field is.
+        most: How many at most.
+    """
+    return _suspicious(found)[:most]
+
+
+def _suspicious(found: Suspects) -> NDArray[np.intp]:
+    return found.order[found.scores[found.order] >= LEAST_SCORE]
+
+
 def write_review_page(out: Path, content: ReviewContent, images: NDArray[np.uint8]) -> Path:
     """Write the most suspicious fields as one HTML file that needs no other file, whole or not at all.
 
     Args:
         out: The file.
         content: What is known of all fields.
-        images: The fields to show, as many of the first of ``content.found.order`` as wanted, in that order, uint8 of
-            shape (shown, stains, side, side).
+        images: The fields that :func:`places_to_show` chose, in that order, uint8 of shape (shown, stains, side, side).
 
     Returns:
         ``out``.
     """
+    rows = places_to_show(content.found, most=len(images))
     html = render(
         "review",
         store=content.store,
         simulated=content.simulated,
-        fields=len(content.ids),
-        shown=len(images),
-        estimate=estimate_in_words(content),
+        found=found_in_words(content, shown=len(rows)),
+        measured=MEASURED,
+        least=LEAST_SCORE,
         with_mates=content.found.mates is not None,
         suspects=tuple(
             _card(content, rank, int(row), image)
-            for rank, (row, image) in enumerate(zip(content.found.order, images, strict=False), start=1)
+            for rank, (row, image) in enumerate(zip(rows, images, strict=False), start=1)
         ),
         classes=_class_table(content),
     )
     write_text(out, html)
     return out
+
+
+def found_in_words(content: ReviewContent, *, shown: int) -> str:
+    """Say how many label sets are suspicious, how many of them are shown, and how many labels may be wrong."""
+    suspicious, fields = len(_suspicious(content.found)), plural(len(content.ids), "label set")
+    if suspicious:
+        several = "is" if suspicious == 1 else "are"
+        rest = "" if shown == suspicious else f"; the {shown:,} most suspicious are shown"
+        return f"Of {fields}, {suspicious:,} {several} suspicious{rest}. {estimate_in_words(content)}"
+    unsure = "" if can_estimate(content) else f" {estimate_in_words(content)}"
+    return f"No label is likely wrong, as far as these networks can tell: none of {fields} is suspicious.{unsure}"
 
 
 def suspects_table(content: ReviewContent) -> pd.DataFrame:
@@ -145,15 +175,23 @@ def estimate_in_words(content: ReviewContent) -> str:
 
 def _card(content: ReviewContent, rank: int, row: int, image: NDArray[np.uint8]) -> Thumbnail:
     lines = [
+        ("", f"{rank}. {content.ids[row]}"),
         ("given", _names(content, row)),
         ("perhaps", _suggestion_in_words(content, row)),
         ("network", _belief_in_words(content, row)),
         ("mates", _mates_in_words(content, row)),
-        ("score", number(float(content.found.scores[row]), digits=2)),
-        ("", f"{rank}. {content.ids[row]}"),
+        ("odds", odds_in_words(float(content.found.scores[row]))),
     ]
     shown = tuple((name, text) for name, text in lines if text)
     return thumbnail_of(image, content.stains, alt=f"Field {content.ids[row]}", lines=shown)
+
+
+def odds_in_words(score: float) -> str:
+    """Write a probability as odds to two digits: ``2,300 to 1``, ``1 to 19``; scores near 1 are told apart by them."""
+    odds = score / max(1 - score, np.finfo(np.float64).eps)
+    larger = float(f"{max(odds, 1 / odds):.2g}")
+    written = f"{larger:,.0f}" if larger >= 10 else f"{larger:g}"
+    return f"{written} to 1" if odds >= 1 else f"1 to {written}"
 
 
 def _suggestion_in_words(content: ReviewContent, row: int) -> str:

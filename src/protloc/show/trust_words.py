@@ -9,7 +9,7 @@ from protloc.judge.evaluation import TRUST_METRICS, Evaluation, PartEvaluation
 from protloc.judge.metrics import sigmoid
 from protloc.judge.reliability import calibration_error
 from protloc.judge.thresholds import DEFAULT
-from protloc.show.page import Table, number, percent
+from protloc.show.page import Table, number, percent, plural
 from protloc.show.report_content import OUT_OF_FOLD, ReportContent
 from protloc.show.report_words import estimate_in_words
 
@@ -24,11 +24,11 @@ THRESHOLD_RULES = {
 def fitted_on(evaluation: Evaluation, rule: AnswerRule) -> str:
     """Say what calibration, thresholds and cuts were fitted on."""
     part = OUT_OF_FOLD if evaluation.judged == OUT_OF_FOLD else "validation"
-    return f"{rule.fields:,} {part} fields"
+    return plural(rule.fields, f"{part} field")
 
 
 def leaks_in_words(leaks: Leaks | None, name: str) -> str:
-    """Say what the judged fields share with the training fields, and what that means.
+    """Say what the judged fields share with those the run learnt from, by training or validation, and what that means.
 
     Args:
         leaks: What was counted, or None if the store was never audited.
@@ -37,30 +37,33 @@ def leaks_in_words(leaks: Leaks | None, name: str) -> str:
     if leaks is None:
         return (
             f"The store was never audited, so it is not known how many of the {name} fields have a near-duplicate, or "
-            "another field of the same antibody, among the training fields. If some have, every score here is too high "
-            "for fields of new proteins. To find out: protloc audit STORE"
+            "another field of the same antibody, among the training or validation fields. If some have, every score "
+            "here is too high for fields of new proteins. To find out: protloc audit STORE"
         )
+    fields = plural(leaks.judged, f"{name} field")
     if not leaks.with_group:
         return (
-            f"The store was audited: none of the {leaks.judged:,} {name} fields has a near-duplicate, or any field of "
-            "its group, among the training fields. No score here rests on fields that were found to be alike."
+            f"The store was audited: none of the {fields} has a near-duplicate, or any field of "
+            "its group, among the training or validation fields. No score here rests on fields that were found to be "
+            "alike."
         )
     return (
-        f"Of the {leaks.judged:,} {name} fields, {_counted(leaks.with_group, leaks.judged)} are in one group with "
-        f"training fields, and {_counted(leaks.with_twin, leaks.judged)} have a near-duplicate among them. What a "
-        "network remembers of a training field counts there as if it had been recognised, so the scores are likely too "
-        "high for fields of new proteins. To judge without: protloc split STORE --by groups, then train again."
+        f"Of the {fields}, {_counted(leaks.with_group, leaks.judged)} {'is' if leaks.with_group == 1 else 'are'} in "
+        f"one group with training or validation fields, and {_counted(leaks.with_twin, leaks.judged)} "
+        f"{'has' if leaks.with_twin == 1 else 'have'} a near-duplicate among them. What a network remembers of a field "
+        "counts there as if it had been recognised, so the scores are likely too high for fields of new proteins. To "
+        "judge without: protloc split STORE --by groups, then train again."
     )
 
 
 def leak_note(leaks: Leaks | None, name: str) -> str:
     """Return the sentence that must stand beside scores that may rest on leaks; empty where none was found."""
     if leaks is None:
-        return f"It is not known what the {name} fields share with the training fields."
+        return f"It is not known what the {name} fields share with the training and validation fields."
     if not leaks.with_group:
         return ""
     share = percent(leaks.with_group / max(leaks.judged, 1))
-    return f"{share} of the {name} fields are in one group with training fields."
+    return f"{share} of the {name} fields are in one group with training or validation fields."
 
 
 def _counted(count: float, of: int) -> str:
@@ -122,6 +125,14 @@ def threshold_rule_in_words(content: ReportContent) -> str:
         else " It was told, not chosen."
     )
     return f"The rule is “{rule.thresholds.rule}”: {how}. Fitted on {fitted_on(content.evaluation, rule)}.{tried}"
+
+
+def answered_apart(content: ReportContent) -> str:
+    """Say which fields were answered by other thresholds than the bundle's; empty where none were fitted."""
+    if not content.rule.fields or content.rule.thresholds.rule == "fixed":
+        return ""
+    who = "Out-of-fold" if content.folds else "Validation"
+    return f" {who} fields were answered by thresholds fitted without them."
 
 
 def calibration_kind(calibration: Calibration) -> str:

@@ -9,7 +9,9 @@ from protloc.show.page import plural
 from protloc.show.report_content import FLOORED, ReportContent
 from protloc.show.report_words import estimate_in_words, fields_in_words
 
-FEW_GROUPS = 20  # from fewer the ends of an interval move about by as much as it is wide
+STEADY_GROUPS = 20  # from fewer the ends of an interval move about by as much as it is wide
+
+BLIND = "the better of the two blind answers"
 
 
 def verdict(content: ReportContent) -> str:
@@ -23,8 +25,8 @@ def verdict(content: ReportContent) -> str:
         return f"No {name} field has a label, so F1 over classes is not defined."
     told = {
         1: "It beats both answers that look at no image",
-        0: "It is not shown to have learnt anything",
-        -1: "It does worse than an answer that looks at no image",
+        0: "It is not shown to beat answers that look at no image",
+        -1: "It does worse than the better of two answers that look at no image",
         None: "Whether it beats answers that look at no image cannot be told",
     }[standing(content, "macro_f1")]
     others = "".join(_not_beaten(content, key) for key in FLOORED[1:])
@@ -48,7 +50,7 @@ def standing(content: ReportContent, key: str) -> int | None:
 
 def _beside(content: ReportContent, key: str) -> str:
     floor = max((getattr(floor, key) for floor in content.judged.floors), key=lambda score: score.value)
-    return f"that of the better of them {estimate_in_words(floor)}, the difference {_signed(content.margins[key])}"
+    return f"that of {BLIND} {estimate_in_words(floor)}, the difference {_signed(content.margins[key])}"
 
 
 def _signed(margin: Estimate) -> str:
@@ -58,16 +60,16 @@ def _signed(margin: Estimate) -> str:
 
 
 def _not_beaten(content: ReportContent, key: str) -> str:
-    words = {0: "is not shown to beat", -1: "is worse than"}
+    words = {0: "is not shown to beat", -1: "does worse than"}
     above = standing(content, key)
     if above not in words:
         return ""
     score = estimate_in_words(getattr(content.judged, key))
-    return f" In {HEADLINES[key]} it {words[above]} the better of them: it has {score}, {_beside(content, key)}."
+    return f" In {HEADLINES[key]} it {words[above]} {BLIND}: it has {score}, {_beside(content, key)}."
 
 
 def _few_groups(part: PartEvaluation, name: str) -> str:
-    if part.groups >= FEW_GROUPS:
+    if part.groups >= STEADY_GROUPS:
         return ""
     what = plural(part.groups, "group" if part.groups < part.fields else "field")
     return f" The {name} part is only {what}: its intervals are themselves uncertain."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -11,13 +12,24 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from protloc.atlas.files import StrPath, write_csv, write_json
+from protloc.atlas.files import StrPath, check_folder, write_csv, write_json
 from protloc.atlas.keys import known_keys
 from protloc.atlas.store import Store
 from protloc.curate.duplicates import Pairs, near_duplicates
-from protloc.curate.groups import GROUPS_FILE, Groups, Joined, Leaks, join_groups, label_conflicts, naive_leaks
+from protloc.curate.groups import (
+    GROUPS_FILE,
+    Groups,
+    Joined,
+    Leaks,
+    check_join,
+    join_groups,
+    label_conflicts,
+    naive_leaks,
+)
+from protloc.errors import SettingsError
 from protloc.progress import Progress
 from protloc.show.audit_page import AuditContent, ShownPair, pairs_to_show, write_audit_page
+from protloc.show.page import plural
 from protloc.verbs.suspects import Reviewed, review_labels
 
 Torn = dict[str, NDArray[np.intp]]  # by the name of a group whose fields were not labelled alike, its rows
@@ -34,6 +46,7 @@ class Audited:
         page: The pairs side by side, what joined fields, and what a naive split would leak.
         joined: The groups, and what joined them.
         pairs: The near-duplicates, as rows of the store.
+        labelled: Whether the store has labels.
         conflicts: Groups whose fields were not labelled alike.
         naive: What a split by single fields would leak.
         review: Labels likely wrong, or None where no run was given.
@@ -43,6 +56,7 @@ class Audited:
     page: Path
     joined: Joined
     pairs: Pairs
+    labelled: bool
     conflicts: int
     naive: Leaks
     review: Reviewed | None
@@ -56,8 +70,8 @@ class Audited:
             f"a near-duplicate in training, and {naive.with_group:,.0f} a field of their group."
         )
         told = (
-            f"{len(self.pairs):,} pairs of near-duplicates. {self.joined.summary}",
-            f"In {self.conflicts:,} groups the fields differ in their labels.",
+            f"{plural(len(self.pairs), 'pair')} of near-duplicates. {self.joined.summary}",
+            *([f"{plural(self.conflicts, 'group')} labelled differently."] if self.labelled else []),
             leaking,
             f"Groups: {self.groups_file}",
             f"Page: {self.page}",
@@ -86,22 +100,41 @@ def audit(
         progress: Told how many fields are read.
 
     Raises:
-        SettingsError, TableError: if the keys cannot be read.
+        SettingsError, TableError: if the keys cannot be read, or groups joined by keys before would fall apart without.
         RunError: if the run has no out-of-fold answers for this store.
     """
     folder = store.folder / FOLDER if out is None else Path(out)
+    check_folder(folder)
     known = known_keys(tuple(store.fields["group"]), source=keys)
-    review = None if run is None else review_labels(store, Path(run), out=folder)
+    check_join(join, known)
     pairs = near_duplicates(partial(_read, store), fields=len(store), progress=progress)
     joined = join_groups(store.ids, keys=known, pairs=(pairs.first, pairs.second), join=join)
+    if keys is None:
+        _check_none_forgotten(store, joined.groups)
     joined.groups.write(store.folder / GROUPS_FILE)
+    review = None if run is None else review_labels(store, Path(run), out=folder)
     naive, torn = naive_leaks(joined.groups), _torn(store, joined.groups)
     table = _pair_table(store, pairs)
     conflicts = table["labels_differ"].to_numpy(dtype=bool)
     write_csv(folder / "pairs.csv", table)
     write_json(folder / "audit.json", _facts(joined, pairs, naive, torn))
     page = write_audit_page(folder / "index.html", _content(store, joined, pairs, conflicts, torn, naive))
-    return Audited(store.folder / GROUPS_FILE, page, joined, pairs, len(torn), naive, review)
+    return Audited(store.folder / GROUPS_FILE, page, joined, pairs, store.labelled, len(torn), naive, review)
+
+
+def _check_none_forgotten(store: Store, found: Groups) -> None:
+    """Refuse to part fields that an earlier audit joined by keys which are not told now."""
+    file = store.folder / GROUPS_FILE
+    before = Groups.read(file) if file.is_file() else None
+    if before is None or before.ids != found.ids:
+        return
+    held = set(zip(before.groups, found.groups, strict=True))
+    apart = sum(news > 1 for news in Counter(old for old, _ in held).values())
+    if apart:
+        raise SettingsError(
+            f"{file}: {apart:,} groups that an earlier audit joined by keys would fall apart, as no keys are told now. "
+            "Say the same --keys again, or remove the file to forget them."
+        )
 
 
 def _read(store: Store, rows: NDArray[np.intp]) -> NDArray[np.uint8]:

@@ -10,14 +10,15 @@ from typing import Any
 
 import pandas as pd
 
-from protloc.atlas.files import StrPath, write_csv, write_text
+from protloc.atlas.files import StrPath, check_folder, write_csv, write_text
 from protloc.atlas.store import Store
-from protloc.errors import WeightsError
+from protloc.errors import SettingsError, WeightsError
 from protloc.learn.epochs import best_epoch
 from protloc.learn.recipes import RECIPES, load_recipe
 from protloc.learn.runs import SETTINGS_FILE, read_run
 from protloc.learn.weights import check_weights
 from protloc.show.baselines_page import FLATTERY, write_baselines_page
+from protloc.show.trust_words import leak_note
 from protloc.verbs.evaluate import Evaluated
 from protloc.verbs.flattery import flattery, flattery_table
 from protloc.verbs.split import grouped_table, read_split
@@ -31,6 +32,10 @@ LOSS_NOTE = (
     "Their loss of 0.691 = ln 2 beside an F1 of 0.5 is the mark of a sigmoid applied twice: probabilities in 0..1, fed "
     "to a loss that expects logits, cannot get much below it when most targets are 0. Ours are fed logits."
 )
+BESIDE_NOTE = (
+    "The difference of two splits: each interval stands by itself, and holds for one training and one draw of either "
+    "split; another seed would differ a little."
+)
 FIGURES = ("loss", "macro_f1", "samples_f1")
 ENDS = ("", "_low", "_high")  # of the columns of an estimate
 
@@ -42,11 +47,13 @@ class Baselines:
     Attributes:
         folder: Holds ``baselines.csv``, ``.md`` and ``.html``, and ``runs``.
         rows: A row a recipe: settings, course, our figures with their intervals, and the published ones.
+        leaking: What the judged fields share with those learnt from, in words; empty if nothing was found.
         flattered: What the recipes score on the split beside, and how much more; None without one.
     """
 
     folder: Path
     rows: pd.DataFrame
+    leaking: str
     flattered: pd.DataFrame | None = None
 
     @property
@@ -57,6 +64,7 @@ class Baselines:
         shown = self.rows[["recipe", "weights", *figures]].round(3)
         tables = [shown, *([self.flattered] if self.flattered is not None else [])]
         told = [table.to_string(index=False) for table in tables]
+        told += [self.leaking] if self.leaking else []
         return "\n\n".join([*told, f"The whole table: {self.folder / 'baselines.md'}"])
 
 
@@ -93,6 +101,12 @@ def baselines(
         WeightsError, MissingExtraError: if weights other than ImageNet's cannot be had.
     """
     out, tell = Path(out), say or (lambda _line: None)
+    if beside == split_name:
+        raise SettingsError(
+            f"--beside {beside}: the split that is judged already. Name another, such as one made with: "
+            f"protloc split {store.folder} --by fields --name by-field"
+        )
+    check_folder(out)
     folders = {split_name: out / "runs", **({beside: out / f"runs-{beside}"} if beside else {})}
     for recipe in recipes:  # before hours of training
         check_weights(load_recipe(recipe).with_overrides(overrides).weights)
@@ -100,7 +114,7 @@ def baselines(
         read_split(store, name)
     rows: list[dict[str, Any]] = []
     judged: dict[str, tuple[Path, ...]] = {}
-    made = Baselines(out, pd.DataFrame())
+    made = Baselines(out, pd.DataFrame(), leaking="")
     for recipe in recipes:
         evaluated: list[Evaluated] = []
         for name, runs in folders.items():
@@ -113,7 +127,9 @@ def baselines(
             )
         rows.append(_row(evaluated[0]))
         judged[str(rows[-1]["recipe"])] = tuple(each.predictions_file for each in evaluated)
-        made = Baselines(out, pd.DataFrame(rows), _flattered(store, judged, split_name, beside))
+        first = evaluated[0].evaluation
+        leaking, flattered = leak_note(first.leaks, first.judged), _flattered(store, judged, split_name, beside)
+        made = Baselines(out, pd.DataFrame(rows), leaking, flattered)
         _write(made, store)
     return made
 
@@ -136,8 +152,13 @@ def _write(made: Baselines, store: Store) -> None:
         flattered=made.flattered,
         store=store.folder.name,
         simulated=bool(store.source["simulated"]),
-        notes=(PUBLISHED_NOTE, LOSS_NOTE),
+        notes=_notes(made),
     )
+
+
+def _notes(made: Baselines) -> tuple[str, ...]:
+    said = (made.leaking, *([BESIDE_NOTE] if made.flattered is not None else []), PUBLISHED_NOTE, LOSS_NOTE)
+    return tuple(note for note in said if note)
 
 
 def _with_or_without_weights(
@@ -201,7 +222,7 @@ def _markdown(made: Baselines, store: Store) -> str:
         rows = made.flattered.itertuples(index=False, name=None)
         lines += ["", f"## {FLATTERY}", "", _line(made.flattered.columns), _line(["---"] * len(made.flattered.columns))]
         lines += [_line(row) for row in rows]
-    notes = [f"- {note}" for note in (PUBLISHED_NOTE, LOSS_NOTE)]
+    notes = [f"- {note}" for note in _notes(made)]
     return "\n".join([*lines, "", "After a number its 95 % interval; in brackets what was published.", "", *notes, ""])
 
 
@@ -210,6 +231,8 @@ def _line(cells: Iterable[object]) -> str:
 
 
 def _beside(row: Mapping[str, Any], name: str) -> str:
+    if pd.isna(row[name]):
+        return "–"
     ours = f"{row[name]:.3f}, {row[f'{name}_low']:.3f} to {row[f'{name}_high']:.3f}"
     published = row.get(f"published_{name}")
     return ours if published is None or pd.isna(published) else f"{ours} ({published:.4f})"

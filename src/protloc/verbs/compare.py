@@ -10,13 +10,15 @@ from typing import Any
 
 import pandas as pd
 
-from protloc.atlas.files import StrPath, write_csv, write_text
+from protloc.atlas.files import StrPath, check_folder, write_csv, write_text
 from protloc.errors import RunError
 from protloc.judge.compare import CLASS_HEADLINES, Comparison, Difference, compare
 from protloc.judge.evaluation import HEADLINES, Evaluation
 from protloc.judge.predictions import PartPredictions
 from protloc.judge.resample import RESAMPLES
+from protloc.settings import read_toml
 from protloc.show.comparison_page import comparison_page, difference_in_words, needed_in_words
+from protloc.show.trust_words import leak_note
 
 PARTS = ("out-of-fold", "test")  # what is compared where a run has it, the first before the second
 FILE = "comparison"
@@ -30,11 +32,13 @@ class Compared:
         comparison: Every difference with its interval.
         part: The part whose fields were judged.
         folder: Holds ``comparison.csv``, ``.md`` and ``.html``.
+        note: What the fields share with those learnt from; empty if nothing was found.
     """
 
     comparison: Comparison
     part: str
     folder: Path
+    note: str
 
     @property
     def page(self) -> Path:
@@ -50,7 +54,8 @@ class Compared:
             f"Against {found.reference}, on {found.fields:,} {self.part} fields of {found.groups:,} groups "
             "(95 % intervals, holding together):"
         )
-        return f"{about}\n{pd.DataFrame(rows).to_string(index=False)}\nPage: {self.page}"
+        told = (about, pd.DataFrame(rows).to_string(index=False), self.note, f"Page: {self.page}")
+        return "\n".join(line for line in told if line)
 
 
 def compare_runs(
@@ -77,17 +82,20 @@ def compare_runs(
     runs = [Path(folder) for folder in folders]
     if len(runs) < 2:
         raise RunError(f"compare: {len(runs)} runs named, expected two or more. Name another, or the same one again.")
+    folder = Path(out) if out is not None else runs[0].parent / "compare"
+    check_folder(folder)
     part = part or _common_part(runs)
     names = run_names(runs)
     said = {name: PartPredictions.read(_file_of(run, part)) for name, run in zip(names, runs, strict=True)}
     classes = _class_names(runs, part)
+    _check_one_split(runs)
+    note = leak_note(Evaluation.read(runs[0] / "evaluation.json").leaks, part)
     comparison = compare(said, resamples=resamples, seed=seed)
-    folder = Path(out) if out is not None else runs[0].resolve().parent / "compare"
     rows = pd.DataFrame([_row(entry, classes) for entry in (*comparison.headlines, *comparison.classes)])
     write_csv(folder / f"{FILE}.csv", rows)
     write_text(folder / f"{FILE}.md", _markdown(comparison, part))
-    write_text(folder / f"{FILE}.html", comparison_page(comparison, classes=classes, part=part))
-    return Compared(comparison, part, folder)
+    write_text(folder / f"{FILE}.html", comparison_page(comparison, classes=classes, part=part, note=note))
+    return Compared(comparison, part, folder, note)
 
 
 def run_names(folders: Sequence[Path]) -> tuple[str, ...]:
@@ -146,6 +154,18 @@ def _names_in(file: Path, part: str) -> tuple[str, ...]:
             f"protloc evaluate {file.parent} again."
         )
     return tuple(entry.name for entry in evaluation.parts[part].per_class)
+
+
+def _check_one_split(runs: Sequence[Path]) -> None:
+    """Refuse runs that judge the same fields but learnt from others: a leak would look like a better recipe."""
+    records = [read_toml(run / "settings.toml").get("run", {}) for run in runs]
+    for run, record in zip(runs, records, strict=True):
+        if record.get("split_digest") != records[0].get("split_digest"):
+            raise RunError(
+                f"compare: {run} was trained on the split {record.get('split')}, {runs[0]} on "
+                f"{records[0].get('split')}, expected one split: what one learnt from, the other is judged on. Train "
+                "both on one; what another split is worth, protloc baselines --beside tells."
+            )
 
 
 def _headline_row(entry: Difference) -> dict[str, str]:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from protloc.atlas.files import StrPath, write_text
 from protloc.atlas.store import Store
-from protloc.errors import SettingsError
+from protloc.errors import RunError, SettingsError
 from protloc.judge.answering import ERROR_RATE
 from protloc.judge.evaluate import evaluate_part
-from protloc.judge.evaluation import HEADLINES, Evaluation, Floor, PartEvaluation
+from protloc.judge.evaluation import HEADLINES, STABLE_GROUPS, Evaluation, Floor, PartEvaluation
 from protloc.judge.predictions import PartPredictions
 from protloc.judge.three_way import deferral
 from protloc.judge.thresholds import RULES
@@ -27,8 +27,9 @@ from protloc.progress import Progress
 from protloc.show.model_card import model_card
 from protloc.show.report import write_report
 from protloc.show.report_content import Course, ReportContent, ShownFields, StoreFacts
-from protloc.show.report_words import estimate_in_words
+from protloc.show.report_words import estimate_in_words, stable_in_words
 from protloc.show.tally import pick_fields
+from protloc.show.trust_words import leak_note
 from protloc.verbs.judging import How, Judged, judge_run
 from protloc.verbs.split import read_split
 
@@ -59,11 +60,19 @@ class Evaluated:
     @property
     def summary(self) -> str:
         """Return the headline numbers with their intervals beside the floors, and where the report is."""
-        judged = self.evaluation.judged
+        judged, rule = self.evaluation.judged, self.evaluation.threshold_rule
         rows = {part: _numbers(found) for part, found in self.evaluation.parts.items()}
         rows |= {f"always {floor.name} ({judged})": _numbers(floor) for floor in self.evaluation.parts[judged].floors}
-        table = pd.DataFrame(rows, index=pd.Index(HEADLINES)).rename(HEADLINES).T.fillna("")
-        return f"{table.to_string()}\n{self.evaluation.parts[judged].noise_in_words()}\nReport: {self.report}"
+        table = pd.DataFrame(rows, index=pd.Index(HEADLINES)).rename(HEADLINES).fillna("")
+        poses = f", means over {self.evaluation.poses} poses" if self.evaluation.poses > 1 else ""
+        part = self.evaluation.parts[judged]
+        called = (
+            f"Called by thresholds ({rule}) on calibrated probabilities{poses}. Stable macro-F1 is that of "
+            f"{stable_in_words(part)}, those in {STABLE_GROUPS} groups or more."
+        )
+        leaking = leak_note(self.evaluation.leaks, judged)
+        told = (table.to_string(), called, part.noise_in_words(), leaking, f"Report: {self.report}")
+        return "\n".join(line for line in told if line)
 
 
 def evaluate(
@@ -83,7 +92,7 @@ def evaluate(
     Args:
         folder: A run that ``train`` made; its store must lie where it was.
         tta: Average the logits of the eight poses of each field; the bundle will do so too.
-        error_rate: Share of errors, in 0..1, that certain answers may have.
+        error_rate: Share of a class's fields that may be told absent, and of the answers *present* that may be wrong.
         threshold_rule: One of :data:`protloc.judge.thresholds.RULES`, or ``auto``, which tries them.
         progress: Called after each batch.
 
@@ -97,6 +106,8 @@ def evaluate(
     if threshold_rule not in ("auto", *RULES):
         raise SettingsError(f"--thresholds: {threshold_rule!r}, expected auto, {', '.join(RULES)}.")
     run = read_run(Path(folder))
+    if not run.store.is_dir():
+        raise RunError(f"{folder}: it was trained on the store {run.store}, which is not there. Bring it back there.")
     store = Store.open(run.store)
     partition = read_split(store, run.split_name)
     run.check_fields(store, partition)
@@ -114,6 +125,7 @@ def evaluate(
         judged=list(parts)[-1],
         poses=judged.rule.poses,
         protloc_version=metadata.version("protloc"),
+        leaks=judged.leaks,
     )
     return _write(run, store, judged, evaluation)
 

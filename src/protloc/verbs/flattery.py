@@ -76,7 +76,10 @@ def excludes_none(difference: Estimate) -> bool:
 
 
 def _in_words(estimate: Estimate, *, sign: str = "") -> str:
-    return f"{estimate.value:{sign}.3f} ({estimate.low:{sign}.3f} to {estimate.high:{sign}.3f})"
+    if estimate.low is None or estimate.high is None:
+        return "–"
+    words = f"{estimate.value:{sign}.3f} ({estimate.low:{sign}.3f} to {estimate.high:{sign}.3f})"
+    return words.replace("-", "−")
 
 
 def _drawn(file: Path, groups: Sequence[str]) -> Resampled:

@@ -40,7 +40,7 @@ class Judged:
         rule: What the bundle shall answer by.
         sizes: Fields of each part, or fold.
         learnt: Rows of the training fields.
-        leaks: What the judged fields share with the training fields, None where groups are unknown.
+        leaks: What the judged fields share with training and validation fields, None where groups are unknown.
         fitted: Answers that the deferral curve's cuts are fitted to.
         tested: Answers that they are judged on.
     """
@@ -90,7 +90,7 @@ def _judge_parts(run: Run, store: Store, split: Split, how: How, progress: Progr
         rule,
         sizes={part: len(members) for part, members in rows.items()},
         learnt=rows["train"],
-        leaks=leaks(groups, learnt=rows["train"], judged=test) if groups else None,
+        leaks=leaks(groups, learnt=_learnt_from(rows), judged=test) if groups else None,
         fitted=parts["validation"],
         tested=parts["test"],
     )
@@ -109,7 +109,7 @@ def _judge_folds(run: Run, store: Store, folds: Folds, how: How, progress: Progr
         test = rows["test"]
         logits[test] = predict_rows(member.bundle(), store, test, tta=how.poses > 1, progress=told)
         fold_of[test] = fold
-        here = leaks(groups, learnt=rows["train"], judged=test) if groups else Leaks(len(test), 0, 0)
+        here = leaks(groups, learnt=_learnt_from(rows), judged=test) if groups else Leaks(len(test), 0, 0)
         found = Leaks(*(a + b for a, b in zip(astuple(found), astuple(here), strict=True)))
     known = {"truth": store.targets, "logits": logits, "groups": table.groups}
     everything = np.arange(len(store))
@@ -123,6 +123,11 @@ def _judge_folds(run: Run, store: Store, folds: Folds, how: How, progress: Progr
         fitted=said.rows(np.flatnonzero(fold_of % 2 == 0)),
         tested=said.rows(np.flatnonzero(fold_of % 2 == 1)),
     )
+
+
+def _learnt_from(rows: Mapping[str, NDArray[np.intp]]) -> NDArray[np.intp]:
+    """Return the rows that had a say: validation chose the epoch and fitted the rule."""
+    return np.concatenate([rows["train"], rows["validation"]])
 
 
 def _from(done: int, total: int, progress: Progress | None) -> Progress | None:

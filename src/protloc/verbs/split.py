@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -13,11 +14,13 @@ from protloc.atlas.keys import known_keys
 from protloc.atlas.store import Store
 from protloc.atlas.table import LabelTable
 from protloc.curate.balance import balance, part_rows
-from protloc.curate.groups import GROUPS_FILE, Groups, Joined, join_groups
-from protloc.curate.split import Folds, Split, fold, read_partition, split
+from protloc.curate.groups import GROUPS_FILE, Groups, Joined, counted, join_groups
+from protloc.curate.split import PARTS, Folds, Split, fold, read_partition, split
 from protloc.errors import SettingsError, SplitError, StoreError
 
 FRACTIONS = (0.70, 0.15, 0.15)
+FAR = 0.10  # of its share: a part that is further from it is told
+MOST_LISTED = 10  # folds; of more only the sizes of the smallest and the largest are told
 
 
 @dataclass(frozen=True)
@@ -29,27 +32,30 @@ class SplitResult:
         table: The fields, their labels, and the groups that were kept whole.
         file: Where the split was written.
         joined: How keys were joined into groups, where keys were given.
+        fractions: Shares of all fields that were asked for, of each part or fold.
     """
 
     split: Split | Folds
     table: LabelTable
     file: Path
     joined: Joined | None = None
+    fractions: tuple[float, ...] = FRACTIONS
 
     @property
     def summary(self) -> str:
         """Return in words the size of each part, the groups, how even the classes are, and where it was written."""
         off = balance(self.split, self.table).filter(like="_off").abs().drop(index="all fields")
-        sizes = ", ".join(f"{len(rows)} {part}" for part, rows in part_rows(self.split, self.table).items())
+        sizes = {part: len(rows) for part, rows in part_rows(self.split, self.table).items()}
         groups = len(set(self.table.groups))
-        kept = f" in {groups} groups" if groups < len(self.table) else ""
+        kept = f" in {counted(groups, 'group')}" if groups < len(self.table) and self.joined is None else ""
         worst = f"{off.max(axis=None):.2f} fields from its share ({off.max(axis=1).idxmax()})"
-        said = [f"{self.file}: {sizes} fields{kept}. No class is further than {worst}."]
+        said = [f"{self.file}: {_sizes_in_words(sizes)}{kept}. No class is further than {worst}."]
+        said += [_far_in_words(list(sizes.values()), self.fractions, self.table)]
         if self.joined is not None:
             said.append(self.joined.summary)
         if self.table.repeated:
             said.append(f"{self.table.repeated} lines of the label table repeat another and were read once.")
-        return " ".join(said)
+        return " ".join(filter(None, said))
 
 
 def split_source(
@@ -82,20 +88,25 @@ def split_source(
     Raises:
         StoreError: if the store is unlabelled, or its groups are of other fields.
         TableError: if the keys cannot be read.
-        SplitError: if there is a different split of this name already, the fields cannot be split so, or there are no
-            groups to split by.
+        SplitError: if there is a different split of this name already, the fields cannot be split so, a part would be
+            empty, or there are no groups to split by.
         SettingsError: if ``out`` is missing for a label table, or no ``.parquet`` file, or settings contradict.
     """
     _check_settings(fractions, folds=folds, by=by, keys=keys, join=join)
     file = Path(out) if out is not None else (split_file(source, name) if isinstance(source, Store) else None)
     if file is None or file.suffix != ".parquet":
-        raise SettingsError(f"--out: {file}, expected the .parquet file to write the split of a label table to.")
+        given = "not given" if file is None else file
+        raise SettingsError(f"--out: {given}, expected the .parquet file to write the split of a label table to.")
     table, joined = _grouped(source, by=by, keys=keys, join=join)
     made = split(table, fractions=fractions, seed=seed) if folds is None else fold(table, folds=folds, seed=seed)
+    _check_parts(made, table, file, folds=folds)
     if file.exists() and read_partition(file) != made:
-        raise SplitError(f"{file}: there is another split of this name. Remove it, or give a new one with --name.")
+        raise SplitError(
+            f"{file}: there is another split of this name, such as one from before an audit. Remove it, or give a new "
+            "one with --name."
+        )
     made.write(file)
-    return SplitResult(made, table, file, joined)
+    return SplitResult(made, table, file, joined, fractions if folds is None else (1 / folds,) * folds)
 
 
 def split_file(store: Store, name: str) -> Path:
@@ -124,9 +135,13 @@ def read_split(store: Store, name: str) -> Split | Folds:
     whole = _read_whole(store, name)
     if not colon:
         return whole
-    if isinstance(whole, Split) or not (number.isascii() and number.isdecimal()):
-        kind = "a split without folds" if isinstance(whole, Split) else f"{whole.count} folds"
-        raise SplitError(f"--split {name}:{number}: {name} is {kind}; expected the number of a fold, as in cv:2.")
+    given = f"--split {name}:{number}" if number else f"--split {name}: with nothing after the colon"
+    if isinstance(whole, Split):
+        raise SplitError(f"{given}: {name} is a split without folds. Say --split {name}, or the name of folds.")
+    if not (number.isascii() and number.isdecimal() and int(number) < whole.count):
+        raise SplitError(
+            f"{given}: there are {whole.count} folds, 0 to {whole.count - 1}. Say one of them, as in {name}:0."
+        )
     return whole.split(int(number))
 
 
@@ -140,6 +155,20 @@ def grouped_table(store: Store) -> LabelTable:
     return store.table if groups is None else replace(store.table, groups=groups.groups)
 
 
+def parting_in_words(store: Store, name: str, partition: Split | Folds) -> str:
+    """Tell that a split parts groups which an audit found, as one by fields or from before the audit; else nothing."""
+    groups = audited_groups(store)
+    if groups is None:
+        return ""
+    parts = partition.parts if isinstance(partition, Split) else partition.folds
+    part_of = dict(zip(partition.ids, parts, strict=True))
+    places = {(group, part_of[field]) for field, group in zip(groups.ids, groups.groups, strict=True)}
+    parted = sum(parts > 1 for parts in Counter(group for group, _ in places).values())
+    if not parted:
+        return ""
+    return f"The split {name} parts {counted(parted, 'group')} of fields that are alike, so scores on it will flatter."
+
+
 def _read_whole(store: Store, name: str) -> Split | Folds:
     file = split_file(store, name)
     if file.is_file():
@@ -147,7 +176,8 @@ def _read_whole(store: Store, name: str) -> Split | Folds:
     if name != "default":
         made = sorted(path.stem for path in file.parent.glob("*.parquet"))
         raise SplitError(
-            f"{file}: no such split (there is {', '.join(made) or 'none'}). Make it: protloc split --name {name}."
+            f"{file}: no such split (there is {', '.join(made) or 'none'}). "
+            f"Make it: protloc split {store.folder} --name {name}"
         )
     return split_source(store, name=name).split
 
@@ -160,10 +190,46 @@ def audited_groups(store: Store) -> Groups | None:
     groups = Groups.read(file)
     if groups.ids != store.ids:
         raise StoreError(
-            f"{file}: groups of {len(groups)} fields that are not the {len(store)} of this store. "
+            f"{file}: groups of {counted(len(groups), 'field')} that are not the {len(store):,} of this store. "
             f"Audit it again: protloc audit {store.folder}"
         )
     return groups
+
+
+def _sizes_in_words(sizes: Mapping[str, int]) -> str:
+    if len(sizes) > MOST_LISTED:
+        least, most = min(sizes.values()), max(sizes.values())
+        return f"{len(sizes)} folds of " + (f"{least} to " if least < most else "") + counted(most, "field")
+    return ", ".join(f"{size} {part}" for part, size in sizes.items()) + " fields"
+
+
+def _far_in_words(sizes: Sequence[int], fractions: Sequence[float], table: LabelTable) -> str:
+    """Tell that a part is far from the share asked for, as happens with a giant group; else nothing."""
+    asked = [fraction * len(table) for fraction in fractions]
+    if all(abs(size - share) <= max(FAR * share, 1) for size, share in zip(sizes, asked, strict=True)):
+        return ""
+    parts = [100 * size / len(table) for size in sizes]
+    got, told = map(_percents_in_words, (parts, [100 * fraction for fraction in fractions]))
+    largest = 100 * max(Counter(table.groups).values()) / len(table)
+    return f"The parts are {got} %, asked for were {told}: the largest group holds {largest:.0f} % of the fields."
+
+
+def _percents_in_words(shares: Sequence[float]) -> str:
+    shown = [f"{share:.0f}" for share in shares]
+    if len(shown) <= MOST_LISTED:
+        return "/".join(shown)
+    return " to ".join(dict.fromkeys([f"{min(shares):.0f}", f"{max(shares):.0f}"]))
+
+
+def _check_parts(made: Split | Folds, table: LabelTable, file: Path, *, folds: int | None) -> None:
+    filled = {f"fold {own}" for own in made.folds} if isinstance(made, Folds) else set(made.parts)
+    for part in PARTS if folds is None else [f"fold {own}" for own in range(folds)]:
+        if part not in filled:
+            number, groups = counted(len(table), "field"), counted(len(set(table.groups)), "group")
+            raise SplitError(
+                f"{file}: {part} would be empty, as {number} in {groups} cannot fill every part. Split more fields, or "
+                "keep fewer of them together: --join, --by fields."
+            )
 
 
 def _check_settings(

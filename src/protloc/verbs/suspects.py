@@ -12,7 +12,7 @@ from protloc.errors import RunError
 from protloc.judge.predictions import PartPredictions
 from protloc.learn.runs import read_run
 from protloc.show.report_content import OUT_OF_FOLD
-from protloc.show.review_page import ReviewContent, suspects_table, write_review_page
+from protloc.show.review_page import ReviewContent, places_to_show, suspects_table, write_review_page
 
 SHOWN = 120  # fields on the page; a morning's work for who reviews them
 
@@ -34,6 +34,8 @@ class Reviewed:
     @property
     def summary(self) -> str:
         """Return in words where to look."""
+        if not self.shown:
+            return f"No label is likely wrong, as far as these networks can tell. The ranking: {self.table}"
         return f"Labels likely wrong, the likeliest first: {self.table}; the first {self.shown} to look at: {self.page}"
 
 
@@ -49,12 +51,15 @@ def review_labels(store: Store, run: Path, *, out: Path) -> Reviewed:
         RunError: if the run has no out-of-fold answers, or was trained on another store.
     """
     file = run / "predictions" / f"{OUT_OF_FOLD}.parquet"
+    trained = read_run(run)
+    if trained.record.folds and not file.is_file():
+        raise RunError(f"{run}: not evaluated yet, it has no {file.name}. Say: protloc evaluate {run}")
     if not file.is_file():
         raise RunError(
             f"{run}: no {file.name}, so its networks learnt the labels they would be asked about. Give a run of folds: "
             "protloc split STORE --folds 5 --name cv, protloc train --split cv, protloc evaluate."
         )
-    if read_run(run).record.seal != store.seal:
+    if trained.record.seal != store.seal:
         raise RunError(f"{run}: trained on another store than {store.folder}. Give a run on this one.")
     said = PartPredictions.read(file)
     groups = said.groups if len(set(said.groups)) < len(said) else None
@@ -70,6 +75,6 @@ def review_labels(store: Store, run: Path, *, out: Path) -> Reviewed:
         found=suspects(said.truth, said.probabilities, groups=groups),
     )
     write_csv(out / "suspects.csv", suspects_table(content))
-    shown = [store.table.rows[said.ids[row]] for row in content.found.order[:SHOWN]]
+    shown = [store.table.rows[said.ids[row]] for row in places_to_show(content.found, most=SHOWN)]
     page = write_review_page(out / "suspects.html", content, store.images(shown))
     return Reviewed(out / "suspects.csv", page, len(shown))

@@ -12,7 +12,7 @@ from protloc.curate.split import Folds
 from protloc.learn.recipes import load_recipe
 from protloc.learn.train import TrainResult, train
 from protloc.learn.train_folds import FoldsResult, train_folds
-from protloc.verbs.split import read_split
+from protloc.verbs.split import parting_in_words, read_split
 
 
 def train_recipe(
@@ -47,6 +47,9 @@ def train_recipe(
     """
     settings, folder = load_recipe(os.fspath(recipe)).with_overrides(overrides), Path(run)
     partition = read_split(store, split_name)
+    parting = parting_in_words(store, split_name, partition)
+    if say is not None and parting:
+        say(parting)
     if isinstance(partition, Folds):
         return train_folds(
             store, settings=settings, run=folder, folds=partition, split_name=split_name,
