@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from importlib import resources
 from pathlib import Path
@@ -18,6 +18,7 @@ from protloc.learn.recipes import RECIPES, load_recipe
 from protloc.learn.runs import SETTINGS_FILE, read_run
 from protloc.learn.weights import check_weights
 from protloc.show.baselines_page import FLATTERY, write_baselines_page
+from protloc.show.markdown import markdown_table
 from protloc.show.trust_words import leak_note
 from protloc.verbs.evaluate import Evaluated
 from protloc.verbs.flattery import flattery, flattery_table
@@ -213,21 +214,20 @@ def _markdown(made: Baselines, store: Store) -> str:
     kind = "simulated fields" if store.source["simulated"] else "fields"
     figures = [column for column in made.rows if column.endswith(FIGURES) and not column.startswith("published_")]
     columns = ["recipe", "weights", "epochs", "seconds", "images/s", *(name.replace("_", " ") for name in figures)]
-    lines = [f"# Baselines on {len(store):,} {kind}", "", _line(columns), _line(["---"] * len(columns))]
-    for row in made.rows.to_dict("records"):
-        course = [row["recipe"], row["weights"], row["epochs"], f"{row['seconds']:.0f}"]
-        course.append(f"{row['images_per_second']:.0f}")
-        lines.append(_line([*course, *(_beside(row, name) for name in figures)]))
+    rows = [
+        [
+            *(row[name] for name in ("recipe", "weights", "epochs")),
+            *(f"{row[name]:.0f}" for name in ("seconds", "images_per_second")),
+            *(_beside(row, name) for name in figures),
+        ]
+        for row in made.rows.to_dict("records")
+    ]
+    lines = [f"# Baselines on {len(store):,} {kind}", "", *markdown_table(columns, rows)]
     if made.flattered is not None:
-        rows = made.flattered.itertuples(index=False, name=None)
-        lines += ["", f"## {FLATTERY}", "", _line(made.flattered.columns), _line(["---"] * len(made.flattered.columns))]
-        lines += [_line(row) for row in rows]
+        beside = made.flattered.itertuples(index=False, name=None)
+        lines += ["", f"## {FLATTERY}", "", *markdown_table(made.flattered.columns, beside)]
     notes = [f"- {note}" for note in _notes(made)]
     return "\n".join([*lines, "", "After a number its 95 % interval; in brackets what was published.", "", *notes, ""])
-
-
-def _line(cells: Iterable[object]) -> str:
-    return f"| {' | '.join(map(str, cells))} |"
 
 
 def _beside(row: Mapping[str, Any], name: str) -> str:

@@ -18,6 +18,7 @@ from protloc.judge.predictions import PartPredictions
 from protloc.judge.resample import RESAMPLES
 from protloc.settings import read_toml
 from protloc.show.comparison_page import comparison_page, difference_in_words, needed_in_words
+from protloc.show.markdown import markdown_table
 from protloc.show.trust_words import leak_note
 
 PARTS = ("out-of-fold", "test")  # what is compared where a run has it, the first before the second
@@ -205,12 +206,6 @@ def _markdown(comparison: Comparison, part: str) -> str:
         "",
         f"{where}. In brackets 95 % intervals that hold all together.",
         "",
-        _line(rows[0]),
-        _line(["---"] * len(rows[0])),
-        *(_line(row.values()) for row in rows),
+        *markdown_table(rows[0], (row.values() for row in rows)),
     ]
     return "\n".join([*lines, ""])
-
-
-def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
