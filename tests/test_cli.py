@@ -111,10 +111,17 @@ def test_a_run_compared_with_itself_is_not_resolvable(trained, capsys):
 
 def test_the_ensemble_of_folds_predicts_like_any_bundle(trained, tiny_world, tmp_path):
     out = tmp_path / "answers.csv"
-    assert run("predict", trained / "cv", tiny_world.images, "--out", out, "--adapt", "--no-tta") == 0
+    assert run("predict", trained / "cv", tiny_world.images, "--out", out, "--adapt") == 0
     answers = pd.read_csv(out)
     assert list(answers.columns) == ["id", *tiny_world.vocabulary.names, "answer", "present", "ask", "spread"]
     assert answers["spread"].between(0, 0.5).all()
+
+
+def test_answers_are_not_adapted_on_other_poses_than_judged_on(trained, tiny_world, tmp_path, capsys):
+    out = tmp_path / "answers.csv"
+    assert run("predict", trained / "cv", tiny_world.images, "--out", out, "--adapt", "--no-tta") == 2
+    assert "measured on 8 poses of a field, not on 1. Leave --tta or --no-tta out" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_predict_answers_in_the_order_of_the_input(trained, tiny_world, tmp_path, capsys):

@@ -17,7 +17,7 @@ from protloc.atlas.images import FieldFiles, find_fields
 from protloc.atlas.reading import FieldImages, Reading, in_order, read_field
 from protloc.atlas.stains import Stain
 from protloc.atlas.store import Store
-from protloc.errors import BundleError, ImageError
+from protloc.errors import BundleError, ImageError, SettingsError
 from protloc.judge.answering import AnswerRule
 from protloc.judge.shift import adapted
 from protloc.learn.augment import POSES, poses
@@ -59,8 +59,15 @@ def predict(
 
     Raises:
         BundleError: if the stains given are not those of the model.
+        SettingsError: if the answers are to be adapted on other poses than the model was judged on.
         ImageError: if the folder holds no image of these stains, or no field of it can be read.
     """
+    taken = _poses_of(bundle.rule, tta=tta)
+    if adapt and bundle.rule.fields and taken != bundle.rule.poses:
+        raise SettingsError(
+            f"--adapt: the rates it needs were measured on {bundle.rule.poses} poses of a field, not on {taken}. "
+            "Leave --tta or --no-tta out, or judge the model so: protloc evaluate."
+        )
     reading = _reading_of(bundle, stains, reading or Reading())
     fields = find_fields(Path(source), reading.stains)
     ids: list[str] = []
