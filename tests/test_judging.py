@@ -16,13 +16,13 @@ from protloc.curate.groups import GROUPS_FILE, Groups
 from protloc.curate.split import Folds, Split, rows_of
 from protloc.errors import RunError, SplitError
 from protloc.judge.answering import answer, fit_rule
-from protloc.judge.predictions import PartPredictions
+from protloc.judge.predictions import PartPredictions, predictions_file
 from protloc.learn.bundle import Bundle
 from protloc.learn.recipes import TrainSettings
 from protloc.learn.runs import Run, read_run
 from protloc.learn.train_folds import train_folds
 from protloc.show.report_content import OUT_OF_FOLD
-from protloc.verbs.evaluate import evaluate, predictions_file
+from protloc.verbs.evaluate import evaluate
 from protloc.verbs.judging import How, judge_run
 
 SETTINGS = TrainSettings(
@@ -140,7 +140,7 @@ def test_only_validation_fields_have_a_say_in_the_rule(store: Store, folds: Fold
 def test_the_test_part_is_answered_by_the_rule_that_the_bundle_holds(store: Store, folds: Folds, run: Run) -> None:
     own = read_run(shutil.copytree(run.folds[0].folder, run.folder.parent / "one"))
     evaluate(own.folder, error_rate=0.2)
-    said, bundle = PartPredictions.read(predictions_file(own, "test")), Bundle.load(own.bundle_folder)
+    said, bundle = PartPredictions.read(predictions_file(own.folder, "test")), Bundle.load(own.bundle_folder)
     rows = rows_of(folds.split(0), store.ids)["test"]
     assert said.ids == tuple(store.ids[row] for row in rows)
     np.testing.assert_allclose(said.logits, predict_rows(bundle, store, rows), atol=1e-6)
@@ -149,7 +149,7 @@ def test_the_test_part_is_answered_by_the_rule_that_the_bundle_holds(store: Stor
     np.testing.assert_array_equal(said.called, expected.called)
     np.testing.assert_array_equal(said.verdicts, expected.verdicts)
     np.testing.assert_array_equal(bundle.rule.cuts.verdicts(said.probabilities), said.verdicts)
-    validation = PartPredictions.read(predictions_file(own, "validation"))
+    validation = PartPredictions.read(predictions_file(own.folder, "validation"))
     how = {"groups": validation.groups, "error_rate": 0.2}
     assert bundle.rule == fit_rule(validation.truth, validation.logits, **how)
     assert not np.array_equal(answer(bundle.rule, validation.logits).probabilities, validation.probabilities)

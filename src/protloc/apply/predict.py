@@ -92,7 +92,7 @@ def predict(
     logits = np.full((len(found), len(ids), len(bundle.vocabulary)), np.nan, np.float32)
     logits[:, [field not in rejected for field in ids]] = found
     unread = pd.DataFrame(rejected.items(), columns=["id", "reason"])
-    return _answered(bundle, tuple(ids), logits, unread, tta=tta, adapt=adapt)
+    return _answered(bundle, tuple(ids), logits, unread, taken=taken, adapt=adapt)
 
 
 def predict_rows(
@@ -160,12 +160,11 @@ def _answered(
     logits: NDArray[np.float32],
     rejected: pd.DataFrame,
     *,
-    tta: bool | None,
+    taken: int,
     adapt: bool,
 ) -> Predictions:
-    """Make answers of the members' logits, shape (members, fields, classes), NaN for rejected fields."""
+    """Make answers of the members' logits, (members, fields, classes), means of ``taken`` poses, NaN where rejected."""
     rule, mean, notes = bundle.rule, logits.mean(axis=0), list[str]()
-    taken = _poses_of(rule, tta=tta)
     if rule.fields and taken != rule.poses:
         notes.append(
             f"The logits are a mean over {taken} poses, but the model was judged on {rule.poses}: its "

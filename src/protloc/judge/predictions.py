@@ -23,6 +23,11 @@ TYPES = {
 }
 
 
+def predictions_file(run: Path, part: str) -> Path:
+    """Return where the answers of a part of a run lie."""
+    return run / "predictions" / f"{part}.parquet"
+
+
 @dataclass(frozen=True, eq=False)
 class PartPredictions:
     """The fields of a part: what is true of them, what the network said, and what was made of it.

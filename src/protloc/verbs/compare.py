@@ -14,7 +14,7 @@ from protloc.atlas.files import StrPath, check_folder, write_csv, write_text
 from protloc.errors import RunError
 from protloc.judge.compare import CLASS_HEADLINES, Comparison, Difference, compare
 from protloc.judge.evaluation import HEADLINES, Evaluation
-from protloc.judge.predictions import PartPredictions
+from protloc.judge.predictions import PartPredictions, predictions_file
 from protloc.judge.resample import RESAMPLES
 from protloc.settings import read_toml
 from protloc.show.comparison_page import comparison_page, difference_in_words, needed_in_words
@@ -87,10 +87,11 @@ def compare_runs(
     check_folder(folder)
     part = part or _common_part(runs)
     names = run_names(runs)
-    said = {name: PartPredictions.read(_file_of(run, part)) for name, run in zip(names, runs, strict=True)}
-    classes = _class_names(runs, part)
+    said = {name: PartPredictions.read(predictions_file(run, part)) for name, run in zip(names, runs, strict=True)}
+    evaluations = [Evaluation.read(run / "evaluation.json") for run in runs]
+    classes = _class_names(runs, evaluations, part)
     _check_one_split(runs)
-    note = leak_note(Evaluation.read(runs[0] / "evaluation.json").leaks, part)
+    note = leak_note(evaluations[0].leaks, part)
     comparison = compare(said, resamples=resamples, seed=seed)
     rows = pd.DataFrame([_row(entry, classes) for entry in (*comparison.headlines, *comparison.classes)])
     write_csv(folder / f"{FILE}.csv", rows)
@@ -117,9 +118,9 @@ def _common_part(runs: Iterable[Path]) -> str:
     """
     runs = list(runs)
     for part in PARTS:
-        if all(_file_of(run, part).is_file() for run in runs):
+        if all(predictions_file(run, part).is_file() for run in runs):
             return part
-    without = next((run for run in runs if not any(_file_of(run, part).is_file() for part in PARTS)), None)
+    without = next((run for run in runs if not any(predictions_file(run, part).is_file() for part in PARTS)), None)
     if without is not None:
         raise RunError(f"{without}: not an evaluated run, it has no predictions. Say protloc evaluate {without} first.")
     raise RunError(
@@ -128,17 +129,13 @@ def _common_part(runs: Iterable[Path]) -> str:
     )
 
 
-def _file_of(run: Path, part: str) -> Path:
-    return run / "predictions" / f"{part}.parquet"
-
-
-def _class_names(runs: Sequence[Path], part: str) -> tuple[str, ...]:
+def _class_names(runs: Sequence[Path], evaluations: Sequence[Evaluation], part: str) -> tuple[str, ...]:
     """Return the class names in column order, the same in all runs.
 
     Raises:
         RunError: if they differ, or a run was not evaluated on the part.
     """
-    names = [_names_in(run / "evaluation.json", part) for run in runs]
+    names = [_names_in(run, evaluation, part) for run, evaluation in zip(runs, evaluations, strict=True)]
     for run, other in zip(runs, names, strict=True):
         if other != names[0]:
             raise RunError(
@@ -147,12 +144,11 @@ def _class_names(runs: Sequence[Path], part: str) -> tuple[str, ...]:
     return names[0]
 
 
-def _names_in(file: Path, part: str) -> tuple[str, ...]:
-    evaluation = Evaluation.read(file)
+def _names_in(run: Path, evaluation: Evaluation, part: str) -> tuple[str, ...]:
     if part not in evaluation.parts:
         raise RunError(
-            f"{file}: judges {', '.join(evaluation.parts)}, expected {part}. Name one of them, or say "
-            f"protloc evaluate {file.parent} again."
+            f"{run / 'evaluation.json'}: judges {', '.join(evaluation.parts)}, expected {part}. Name one of them, "
+            f"or say protloc evaluate {run} again."
         )
     return tuple(entry.name for entry in evaluation.parts[part].per_class)
 

@@ -18,7 +18,7 @@ from protloc.errors import RunError, SettingsError
 from protloc.judge.answering import ERROR_RATE
 from protloc.judge.evaluate import evaluate_part
 from protloc.judge.evaluation import HEADLINES, STABLE_GROUPS, Evaluation, Floor, PartEvaluation
-from protloc.judge.predictions import PartPredictions
+from protloc.judge.predictions import PartPredictions, predictions_file
 from protloc.judge.three_way import deferral
 from protloc.judge.thresholds import RULES
 from protloc.learn.bundle import write_rule
@@ -55,7 +55,7 @@ class Evaluated:
     @property
     def predictions_file(self) -> Path:
         """Return the file of the answers that were judged."""
-        return predictions_file(self.run, self.evaluation.judged)
+        return predictions_file(self.run.folder, self.evaluation.judged)
 
     @property
     def summary(self) -> str:
@@ -130,14 +130,9 @@ def evaluate(
     return _write(run, store, judged, evaluation)
 
 
-def predictions_file(run: Run, part: str) -> Path:
-    """Return where the answers of a part of a run lie."""
-    return run.folder / "predictions" / f"{part}.parquet"
-
-
 def _write(run: Run, store: Store, judged: Judged, evaluation: Evaluation) -> Evaluated:
     for part, said in judged.parts.items():
-        said.write(predictions_file(run, part))
+        said.write(predictions_file(run.folder, part))
     write_rule(run.bundle_folder, judged.rule)
     evaluation.write(run.folder / "evaluation.json")
     content = _content(run, store, judged, evaluation)

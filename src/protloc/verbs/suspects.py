@@ -9,7 +9,7 @@ from protloc.atlas.files import write_csv
 from protloc.atlas.store import Store
 from protloc.curate.label_noise import suspects
 from protloc.errors import RunError
-from protloc.judge.predictions import PartPredictions
+from protloc.judge.predictions import PartPredictions, predictions_file
 from protloc.learn.runs import read_run
 from protloc.show.report_content import OUT_OF_FOLD
 from protloc.show.review_page import ReviewContent, places_to_show, suspects_table, write_review_page
@@ -50,7 +50,7 @@ def review_labels(store: Store, run: Path, *, out: Path) -> Reviewed:
     Raises:
         RunError: if the run has no out-of-fold answers, or was trained on another store.
     """
-    file = run / "predictions" / f"{OUT_OF_FOLD}.parquet"
+    file = predictions_file(run, OUT_OF_FOLD)
     trained = read_run(run)
     if trained.record.folds and not file.is_file():
         raise RunError(f"{run}: not evaluated yet, it has no {file.name}. Say: protloc evaluate {run}")
