@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -75,7 +76,7 @@ def test_drawn_moves_stay_in_their_ranges_and_equal_scipy(
     degrees: float, height: float, width: float, seed: int, side: int
 ) -> None:
     augmentation = Augmentation(rotation_degrees=degrees, height_shift=height, width_shift=width)
-    maps = draw_moves(3, augmentation=augmentation, generator=torch.Generator().manual_seed(seed))
+    maps = draw_moves(3, augmentation=augmentation, side=side, generator=torch.Generator().manual_seed(seed))
     images = noise(3, 1, side, seed=seed).float()
     moved = move(images, maps)
     for field in range(3):
@@ -93,7 +94,7 @@ def test_drawn_moves_stay_in_their_ranges_and_equal_scipy(
 
 def test_moves_reach_both_ends_of_their_range() -> None:
     augmentation = Augmentation(rotation_degrees=20, height_shift=0.1, width_shift=0.3)
-    maps = draw_moves(2000, augmentation=augmentation, generator=torch.Generator().manual_seed(0))
+    maps = draw_moves(2000, augmentation=augmentation, side=64, generator=torch.Generator().manual_seed(0))
     angles = torch.rad2deg(torch.atan2(maps[:, 1, 0], maps[:, 0, 0]))
     down, right = (maps[:, :, :2].transpose(1, 2) @ maps[:, :, 2:]).squeeze(2).unbind(1)
     for values, reach in ((angles, 20), (down, 0.1), (right, 0.3)):
@@ -123,6 +124,90 @@ def test_flips_alone_mirror_left_and_right_only() -> None:
     mirrored = ((changed - field.flip(3)).abs() < 0.01).all(dim=(1, 2, 3))
     assert (kept ^ mirrored).all()
     assert 10 < kept.sum() < 40
+
+
+def test_a_crop_is_a_piece_of_the_field_from_every_place() -> None:
+    # every pixel is told by its own grey level, so that the piece tells where it was taken from
+    side, crop = 9, 6
+    field = torch.arange(side**2, dtype=torch.float32).reshape(1, 1, side, side)
+    cropped = augment(
+        field.expand(400, 1, side, side),
+        augmentation=Augmentation(crop=crop),
+        generator=torch.Generator().manual_seed(0),
+    )
+    assert cropped.shape == (400, 1, crop, crop)
+    corner = cropped[:, 0, 0, 0]
+    down = torch.arange(crop) * side
+    expected = corner[:, None, None] + down[:, None] + torch.arange(crop)
+    torch.testing.assert_close(cropped[:, 0], expected)  # nothing is scaled, and no border is repeated
+    rows, columns = (corner // side).round(), corner % side
+    assert 0 <= rows.min() < 0.1
+    assert 2.9 < corner.max() / (side + 1) <= side - crop
+    assert columns.unique().numel() > 300
+
+
+def test_a_crop_in_the_middle_equals_slicing() -> None:
+    images = noise(2, 3, 10).float()
+    straight = torch.eye(2, 3).expand(2, 2, 3)
+    torch.testing.assert_close(move(images, straight, side=6), images[:, :, 2:8, 2:8], atol=0.01, rtol=0)
+
+
+@given(
+    degrees=st.floats(0, 180),
+    zoom=st.floats(0, 0.9),
+    crop=st.integers(1, 32),
+    turns=st.booleans(),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=40, deadline=None)
+def test_what_is_shown_lies_inside_the_field_where_it_can(
+    degrees: float, zoom: float, crop: int, seed: int, *, turns: bool
+) -> None:
+    augmentation = Augmentation(rotation_degrees=degrees, zoom=zoom, crop=crop, flips=turns, quarter_turns=turns)
+    maps = draw_moves(20, augmentation=augmentation, side=32, generator=torch.Generator().manual_seed(seed))
+    half = crop / 32 / 2
+    corners = torch.tensor([[-half, -half, half, half], [-half, half, -half, half]])
+    shown = maps[:, :, :2] @ corners
+    reached = (shown + maps[:, :, 2:]).abs().amax(dim=(1, 2))
+    assert (reached <= torch.clamp(shown.abs().amax(dim=(1, 2)), min=0.5) + 1e-5).all()
+
+
+def test_zoom_is_log_even_between_its_ends() -> None:
+    augmentation = Augmentation(zoom=0.25)
+    maps = draw_moves(4000, augmentation=augmentation, side=64, generator=torch.Generator().manual_seed(0))
+    logs = maps[:, 0, 0].log() / math.log(1.25)
+    assert torch.equal(maps[:, 0, 0], maps[:, 1, 1])
+    assert -1 <= logs.min() < -0.99
+    assert 0.99 < logs.max() <= 1
+    np.testing.assert_allclose(np.quantile(logs, [0.25, 0.5, 0.75]), [-0.5, 0, 0.5], atol=0.05)
+
+
+def test_what_was_drawn_before_crops_came_is_drawn_still() -> None:
+    before = Augmentation(rotation_degrees=10, height_shift=0.1, flips=True)
+    plain = draw_moves(5, augmentation=before, side=16, generator=torch.Generator().manual_seed(4))
+    whole = draw_moves(5, augmentation=replace(before, crop=16), side=16, generator=torch.Generator().manual_seed(4))
+    torch.testing.assert_close(plain, whole)
+
+
+def test_a_photograph_is_taken_after_moving_and_before_brightness_changes() -> None:
+    seen: list[torch.Tensor] = []
+
+    def photograph(moved: torch.Tensor) -> torch.Tensor:
+        seen.append(moved)
+        return torch.full_like(moved, 100)
+
+    changed = augment(
+        noise(300, 4, 12),
+        augmentation=Augmentation(crop=8, intensity_jitter=0.2, stain_dropout=0.5, kept_stain=1),
+        generator=torch.Generator().manual_seed(0),
+        photograph=photograph,
+    )
+    assert [moved.shape for moved in seen] == [(300, 4, 8, 8)]
+    assert set((changed == 0).flatten().tolist()) == {False, True}  # a dropped stain is black, however it was exposed
+    assert (changed[changed > 0] - 100).abs().max() <= 20
+    # all eight sets of stains that hold the kept one
+    dark = (changed == 0).all(dim=(2, 3))
+    assert len({tuple(row) for row in dark.tolist()}) == 8
 
 
 def test_jitter_scales_each_stain_by_its_own_factor_within_bounds() -> None:

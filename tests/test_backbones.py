@@ -11,6 +11,7 @@ from torch import nn
 
 from protloc.errors import SettingsError
 from protloc.learn.backbones import BASELINE_CNN, build_network
+from protloc.learn.lite import LITE_BACKBONE, LiteNetwork
 from protloc.learn.network import FieldNetwork, Normalisation
 
 LITE = "tf_efficientnet_lite0"
@@ -103,3 +104,20 @@ def test_every_backbone_names_its_first_layer_and_head() -> None:
         assert described is not None
         assert described.first_conv
         assert described.classifier
+
+
+@pytest.mark.parametrize(("stains", "side"), [(1, 31), (4, 64), (4, 47)])
+def test_the_plain_lite_network_is_timms(stains: int, side: int) -> None:
+    theirs = timm.create_model(LITE_BACKBONE, in_chans=stains, num_classes=5).eval()
+    generator = torch.Generator().manual_seed(0)
+    for tensor in theirs.state_dict().values():
+        if tensor.is_floating_point():  # so that no norm is an identity
+            tensor.add_(torch.rand(tensor.shape, generator=generator), alpha=0.1)
+    ours = LiteNetwork(stains=stains, classes=5).eval()
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    ours.load_state_dict(theirs.state_dict())
+    fields = torch.randn(2, stains, side, side + 3, generator=generator)
+    with torch.inference_mode():
+        logits = ours(fields)
+        torch.testing.assert_close(logits, theirs(fields), rtol=1e-5, atol=1e-5)
+    assert logits.std() > 0

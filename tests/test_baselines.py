@@ -11,7 +11,7 @@ from protloc.atlas.store import Store
 from protloc.curate.groups import GROUPS_FILE, Groups
 from protloc.errors import MissingExtraError, WeightsError
 from protloc.learn import weights
-from protloc.learn.recipes import RECIPES
+from protloc.learn.recipes import BASELINES
 from protloc.learn.runs import read_run
 from protloc.verbs.baselines import baselines
 from protloc.verbs.split import split_source
@@ -37,7 +37,7 @@ def compared(tiny_world, tmp_path_factory):
 
 def test_every_recipe_has_a_row_with_its_figures(compared):
     rows = compared[0].rows
-    assert list(rows["recipe"]) == list(RECIPES)
+    assert list(rows["recipe"]) == list(BASELINES)
     ours = [f"{part}_{name}" for part in ("validation", "test") for name in ("loss", "macro_f1", "samples_f1")]
     assert rows[[*ours, "seconds", "images_per_second"]].notna().all(axis=None)
 
@@ -56,9 +56,9 @@ def test_offline_the_table_says_that_weights_were_random(compared):
 
 def test_the_files_hold_the_rows(compared):
     made, _ = compared
-    assert list(pd.read_csv(made.folder / "baselines.csv")["recipe"]) == list(RECIPES)
+    assert list(pd.read_csv(made.folder / "baselines.csv")["recipe"]) == list(BASELINES)
     markdown = (made.folder / "baselines.md").read_text()
-    assert all(f"| {recipe} |" in markdown for recipe in RECIPES)
+    assert all(f"| {recipe} |" in markdown for recipe in BASELINES)
     assert "(0.5133)" in markdown
     assert "ln 2" in markdown
     assert "ln 2" in (made.folder / "baselines.html").read_text()

@@ -15,10 +15,12 @@ from protloc.atlas.vocabulary import Compartment, Vocabulary
 from protloc.errors import BundleError
 from protloc.judge.answering import AnswerRule
 from protloc.judge.calibration import Calibration
+from protloc.judge.prior import Prior
 from protloc.judge.three_way import Cuts
 from protloc.judge.thresholds import Thresholds
 from protloc.learn.backbones import BASELINE_CNN, build_network
 from protloc.learn.bundle import Bundle, Member, ensemble, portable_state, write_rule
+from protloc.learn.lite import LITE_BACKBONE, LiteNetwork
 from protloc.learn.network import FieldNetwork, Normalisation
 
 USUAL = Normalisation(means=(12.5, 33.1), deviations=(20.0, 41.7))
@@ -36,6 +38,9 @@ FITTED = AnswerRule(
     fields=80,
     poses=8,
 )
+
+GREEN_ALONE = replace(FITTED, prevalences=(0.25, 0.25, 0.5))
+PRIOR = Prior("three shapes", (0.5, 0.25, 0.125))
 
 
 def trained(*, seed: int, usual: Normalisation = USUAL, macro_f1: float = 0.5) -> Bundle:
@@ -70,6 +75,13 @@ def three() -> list[Bundle]:
         trained(seed=seed, usual=Normalisation((mean, 30.0), (20.0, 40.0)), macro_f1=mean / 40)
         for seed, mean in ((1, 10.0), (2, 20.0), (6, 30.0))
     ]
+
+
+@pytest.fixture(scope="module")
+def dropping() -> Bundle:
+    """Return a bundle that learnt to do without dapi, and was judged so."""
+    settings = {"stain_dropout": 0.5, "protein_stain": "green"}
+    return replace(trained(seed=7), settings=settings, rules={"green": GREEN_ALONE}, prior=PRIOR)
 
 
 @pytest.fixture
@@ -188,23 +200,123 @@ def test_a_description_without_a_part_is_refused(folder: Path, part: str) -> Non
         (("side",), "16", "side: '16', expected a whole number"),
         (("vocabulary", "classes"), [], "no class given"),
         (("stains",), [{"name": "green", "suffix": "_green"}], "means: of length 2, expected 1"),
+        (("settings", "stain_dropout"), "often", "stain_dropout: 'often', expected numbers from 0 to 1"),
     ],
 )
 def test_an_edited_description_is_refused_in_words(
     folder: Path, keys: tuple[str, ...], value: object, told: str
 ) -> None:
-    file = folder / "model.json"
+    edit(folder / "model.json", keys, value)
+    with pytest.raises(BundleError) as refused:
+        Bundle.load(folder)
+    assert str(refused.value).startswith(f"{folder}: not a bundle of this version (")
+    assert told in str(refused.value)
+    assert str(refused.value).endswith("Copy the bundle again, or train it again.")
+
+
+def edit(file: Path, keys: tuple[str, ...], value: object) -> None:
     described = json.loads(file.read_text())
     within = described
     for key in keys[:-1]:
         within = within[key]
     within[keys[-1]] = value
     file.write_text(json.dumps(described))
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "told"),
+    [
+        (("rules", "green", "prevalences"), [0.5, -1, 0.5], "prevalences: -1, expected numbers from 0 to 1"),
+        (("rules", "green", "poses"), 3, "poses: 3, expected 1 or 8"),
+        (("rules", "green"), {}, "calibration is missing"),
+        (("rules",), [], "no attribute 'items'"),
+        (("rules", "dapi"), FITTED.to_json(), "rules: 'dapi', expected some of the stains dapi+green, green among"),
+        (("rules", "dapi+green"), FITTED.to_json(), "rules: 'dapi+green', expected some"),
+        (("rules", "green+green"), FITTED.to_json(), "rules: 'green+green', expected some"),
+        (("rules", "green+red"), FITTED.to_json(), "rules: 'green+red', expected some"),
+        (("settings", "stain_dropout"), 0, "rules: 'green', expected some of the stains dapi+green, dapi+green among"),
+        (("prior", "prevalences"), [0.5, 0.5], "prior: of length 2, expected 3"),
+        (("prior", "prevalences"), [0.5, 0.5, 1.5], "prior: 1.5, expected numbers from 0 to 1"),
+        (("prior", "name"), 5, "prior: 5, expected a name"),
+    ],
+)
+def test_edited_rules_and_priors_are_refused_in_words(
+    dropping: Bundle, tmp_path: Path, keys: tuple[str, ...], value: object, told: str
+) -> None:
+    dropping.save(tmp_path)
+    assert Bundle.load(tmp_path).rule_for(["green"]) == GREEN_ALONE
+    edit(tmp_path / "model.json", keys, value)
     with pytest.raises(BundleError) as refused:
-        Bundle.load(folder)
-    assert str(refused.value).startswith(f"{folder}: not a bundle of this version (")
+        Bundle.load(tmp_path)
     assert told in str(refused.value)
-    assert str(refused.value).endswith("Copy the bundle again, or train it again.")
+
+
+def test_rules_and_prior_come_back(dropping: Bundle, tmp_path: Path) -> None:
+    dropping.save(tmp_path)
+    loaded = Bundle.load(tmp_path)
+    assert loaded.rules == {"green": GREEN_ALONE}
+    assert loaded.prior == PRIOR
+    assert loaded.rule_for({"green"}) == GREEN_ALONE
+    assert loaded.rule_for(["green", "dapi"]) == FITTED
+    assert loaded.with_rule(FITTED).rule_for({"green"}) == FITTED
+
+
+def test_a_bundle_without_them_has_none(folder: Path) -> None:
+    assert not {"rules", "prior", "half"} & set(json.loads((folder / "model.json").read_text()))
+    loaded = Bundle.load(folder)
+    assert (loaded.rules, loaded.prior) == ({}, None)
+    assert loaded.rule_for({"green"}) == FITTED
+
+
+@pytest.mark.parametrize(
+    ("settings", "needed"),
+    [
+        ({}, ("green", "dapi")),
+        ({"stain_dropout": 0.0, "protein_stain": "green"}, ("green", "dapi")),
+        ({"stain_dropout": 0.5, "protein_stain": "green"}, ("green",)),
+        ({"stain_dropout": 0.5, "protein_stain": "red"}, ("green", "dapi")),
+    ],
+)
+def test_stains_are_needed_that_it_never_learnt_without(
+    bundle: Bundle, settings: dict[str, object], needed: tuple[str, ...]
+) -> None:
+    assert replace(bundle, settings=settings).needed == needed
+
+
+def test_half_precision_is_float32_again_when_loaded(bundle: Bundle, folder: Path) -> None:
+    whole = (folder / "model.safetensors").stat().st_size
+    bundle.save(folder, half=True)
+    assert (folder / "model.safetensors").stat().st_size < 0.55 * whole
+    assert json.loads((folder / "model.json").read_text())["half"] is True
+    loaded = Bundle.load(folder)
+    for name, tensor in bundle.members[0].state.items():
+        found = loaded.members[0].state[name]
+        assert found.dtype == tensor.dtype, name
+        assert torch.equal(found, tensor.half().float() if tensor.is_floating_point() else tensor), name
+    whole, halved = (one.network()(some_fields()) for one in (bundle, loaded))
+    torch.testing.assert_close(halved, whole, atol=2e-3, rtol=0)
+    loaded.save(folder, half=True)
+    assert torch.equal(Bundle.load(folder).network()(some_fields()), halved)
+
+
+def test_what_half_precision_cannot_hold_is_refused(bundle: Bundle, folder: Path) -> None:
+    (member,) = bundle.members
+    huge = member.state | {"head.7.bias": torch.tensor([1.0, 70_000.0, 0.0])}
+    before = (folder / "model.safetensors").read_bytes()
+    with pytest.raises(BundleError, match=r"head.7.bias: holds 70000, half precision nothing above 65504"):
+        replace(bundle, members=(replace(member, state=huge),)).save(folder, half=True)
+    assert (folder / "model.safetensors").read_bytes() == before
+
+
+def test_a_network_is_built_without_drawing_random_numbers(bundle: Bundle) -> None:
+    state = portable_state(LiteNetwork(stains=2, classes=3).state_dict())
+    lite = replace(bundle, backbone=LITE_BACKBONE, members=(replace(bundle.members[0], state=state),))
+    for one in (bundle, lite):
+        before = torch.get_rng_state()
+        one.network()
+        assert torch.equal(torch.get_rng_state(), before)
+    with pytest.raises(BundleError, match=r"tensors differ, such as conv_stem\.weight"):
+        replace(lite, stains=bundle.stains[:1]).network()
 
 
 def test_a_rule_that_was_never_fitted_is_loaded(folder: Path) -> None:
@@ -242,6 +354,15 @@ def test_a_rule_is_replaced_without_touching_the_weights(bundle: Bundle, folder:
     bundle.save(folder)
     for name in ("model.json", "model.safetensors"):
         assert (folder.parent / "again" / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_rules_are_replaced_together(dropping: Bundle, tmp_path: Path) -> None:
+    dropping.save(tmp_path)
+    write_rule(tmp_path, GREEN_ALONE, {"green": FITTED})
+    loaded = Bundle.load(tmp_path)
+    assert (loaded.rule, loaded.rules, loaded.prior) == (GREEN_ALONE, {"green": FITTED}, PRIOR)
+    write_rule(tmp_path, FITTED)  # of rules fitted beside another, none is left
+    assert (Bundle.load(tmp_path).rule, Bundle.load(tmp_path).rules) == (FITTED, {})
 
 
 def test_a_rule_is_given_only_to_a_bundle(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ import itertools
 
 import torch
 
-from protloc.learn.chance import AUGMENTATION, DROPOUT, NETWORK, ORDER, generator_of, number_of, seeded
+from protloc.learn.chance import AUGMENTATION, CAMERA, DROPOUT, NETWORK, ORDER, generator_of, number_of, seeded
 
 
 def test_every_place_has_its_own_number() -> None:
-    places = list(itertools.product((0, 1, 2**40), (NETWORK, ORDER, AUGMENTATION, DROPOUT), range(6), range(6)))
+    places = list(itertools.product((0, 1, 2**40), (NETWORK, ORDER, AUGMENTATION, DROPOUT, CAMERA), range(6), range(6)))
     numbers = {number_of(*place) for place in places}
     assert len(numbers) == len(places)
     assert all(0 <= number < 2**63 for number in numbers)

@@ -11,7 +11,7 @@ from torch import nn
 
 from protloc.learn.augment import Augmentation
 from protloc.learn.backbones import BASELINE_CNN, build_network
-from protloc.learn.classifier import Classifier, figures_of, rate_factor
+from protloc.learn.classifier import Classifier, averaged_copy, decay_after, figures_of, rate_factor
 from protloc.learn.data import Batch
 from protloc.learn.losses import binary_cross_entropy
 from protloc.learn.network import FieldNetwork, Normalisation
@@ -109,3 +109,49 @@ def test_long_gradients_are_shortened(classifier: Classifier) -> None:
     classifier.on_before_optimizer_step(classifier.configure_optimizers()["optimizer"])
     norms = torch.stack([parameter.grad.norm() for parameter in classifier.parameters() if parameter.grad is not None])
     assert norms.norm().item() == pytest.approx(classifier.settings.gradient_clip, rel=1e-3)
+
+
+def test_averaged_weights_of_a_hand_worked_case() -> None:
+    network = nn.BatchNorm1d(1)
+    averaged = averaged_copy(network, 0.25)
+    for step, weight in enumerate((0.0, 11.0, 20.0, 40.0)):
+        with torch.no_grad():
+            network.weight.fill_(weight)
+            network.running_mean.fill_(2 * weight)  # pyright: ignore[reportOptionalMemberAccess]
+        network.num_batches_tracked.fill_(step)  # pyright: ignore[reportOptionalMemberAccess]
+        averaged.update_parameters(network)
+    # the first is copied; then the decay is 2/11, 3/12, and 4/13 held at 1/4:
+    # 9/11 * 11 = 9; 1/4 * 9 + 3/4 * 20 = 17.25; 1/4 * 17.25 + 3/4 * 40 = 34.3125
+    assert averaged.module.weight.item() == pytest.approx(34.3125)
+    assert averaged.module.running_mean.item() == pytest.approx(68.625)
+    assert averaged.module.num_batches_tracked.item() == 3
+    assert network.weight.item() == 40
+
+
+def test_the_decay_rises_to_its_end() -> None:
+    decays = [decay_after(steps, decay=0.999) for steps in (0, 1, 10, 90, 10_000)]
+    np.testing.assert_allclose(decays, [1 / 10, 2 / 11, 11 / 20, 91 / 100, 0.999])
+
+
+def test_the_averaged_network_is_the_one_validated() -> None:
+    network = FieldNetwork(build_network(BASELINE_CNN, stains=1, classes=2, side=16), Normalisation((0.0,), (1.0,)))
+    averaging = Classifier(
+        network,
+        loss=binary_cross_entropy,
+        settings=TrainSettings(averaging=0.9),
+        augmentation=Augmentation(),
+        steps=10,
+    ).eval()
+    batch = Batch(torch.full((2, 1, 16, 16), 9, dtype=torch.uint8), torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+    with torch.no_grad():
+        averaging.on_train_batch_end(None, batch, 0)
+        before = network(batch.images)
+        for parameter in network.parameters():
+            parameter.add_(1.0)
+        assert not torch.allclose(network(batch.images), before)
+        averaging.validation_step(batch, 0)
+        torch.testing.assert_close(averaging.answering(batch.images), before)
+    averaging.on_validation_epoch_end()
+    assert averaging.figures == figures_of(before.numpy(), batch.targets.numpy().astype(np.uint8))
+    trained = sum(len(group["params"]) for group in averaging.configure_optimizers()["optimizer"].param_groups)
+    assert trained == len(list(network.parameters()))  # the average is followed, not trained

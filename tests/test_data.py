@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from protloc.atlas.store import Store
 from protloc.curate.split import Split, split
 from protloc.errors import SettingsError, SplitError
-from protloc.learn.data import Batches, FieldData
+from protloc.learn import data as module
+from protloc.learn.data import Batches, FieldData, Photographs
+from protloc.learn.exposure import photographed_rows
 from protloc.learn.recipes import TrainSettings
 
 
@@ -80,3 +85,44 @@ def test_a_split_of_other_fields_or_an_empty_part_is_refused(tiny_store: Store, 
     untrained = Split(parts.ids, ("test",) * len(parts.ids))
     with pytest.raises(SplitError, match="the train part is empty"):
         FieldData(tiny_store, split=untrained, settings=TrainSettings())
+
+
+@pytest.mark.parametrize("fit", [0, 3, 100])
+def test_photographs_are_kept_as_far_as_there_is_room(
+    tiny_store: Store, fit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+
+    def photographed(store: Store, rows: np.ndarray, *, seed: int) -> np.ndarray:
+        taken.extend(rows)
+        return store.images(rows) // 2 + seed
+
+    monkeypatch.setattr(module, "photographed_rows", photographed)
+    photographs = Photographs(tiny_store, seed=7, kept_bytes=fit * 4 * 32 * 32)
+    for rows in (np.array([5, 2]), np.array([2, 9, 4]), np.array([4, 5, 9])):
+        np.testing.assert_array_equal(photographs(rows), tiny_store.images(rows) // 2 + 7)
+    expected = {0: [5, 2, 2, 9, 4, 4, 5, 9], 3: [5, 2, 9, 4, 4], 100: [5, 2, 9, 4]}
+    assert taken == expected[fit]
+
+
+def test_a_batch_of_clean_stains_is_photographed_by_a_number_alone(tiny_store: Store, parts: Split) -> None:
+    fields = FieldData(replace(tiny_store, clean=True), split=parts, settings=TrainSettings())
+    moved = torch.from_numpy(tiny_store.images([0, 1])).float()[:, :, 4:28, 4:28]
+    first, again, other = (fields.photograph(moved, number) for number in (5, 5, 6))
+    assert first.shape == moved.shape
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(first, first.round().clamp(0, 255))
+
+
+def test_training_reads_clean_stains_and_validation_their_photographs(tiny_store: Store, parts: Split) -> None:
+    store = replace(tiny_store, clean=True)
+    fields = FieldData(store, split=parts, settings=TrainSettings(seed=3, batch_size=4))
+    batches = fields.epoch(0)
+    np.testing.assert_array_equal(
+        next(iter(batches)).images, store.images(batches.rows[: len(next(iter(batches)).images)])
+    )
+    expected = photographed_rows(store, fields.validation_rows, seed=3)
+    for _epoch in range(2):
+        shown = np.concatenate([batch.images for batch in fields.val_dataloader()])
+        np.testing.assert_array_equal(shown, expected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, astuple, replace
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protloc.apply.predict import predict_rows
+from protloc.apply.predict import member_logits, predict_rows
 from protloc.atlas.store import Store
 from protloc.curate.groups import GROUPS_FILE, Groups
 from protloc.curate.split import Folds, Split, rows_of
@@ -232,3 +233,64 @@ def test_progress_counts_the_predicted_fields(store: Store, folds: Folds, run: R
     assert [total for _, total in told] == [fields] * len(told)
     assert [done for done, _ in told] == sorted({done for done, _ in told})
     assert told[-1] == (fields, fields)
+
+
+@pytest.fixture
+def dropping(run: Run, tmp_path: Path) -> Run:
+    """Return the run as if its networks had learnt to do without all stains but green."""
+    folder = shutil.copytree(run.folder, tmp_path / "dropping")
+    for file in folder.rglob("model.json"):
+        described = json.loads(file.read_text())
+        described["settings"] |= {"stain_dropout": 0.5}
+        file.write_text(json.dumps(described))
+    return read_run(folder)
+
+
+def blanked(bundle: Bundle, store: Store, rows: np.ndarray, *, seen: str) -> np.ndarray:
+    """Return the logits of fields of which all stains but some are black."""
+    images = store.images(rows)
+    images[:, [stain.name not in seen for stain in store.stains]] = 0
+    return member_logits(bundle, [images])[0]
+
+
+def test_each_set_of_stains_has_a_rule_of_its_own(store: Store, folds: Folds, dropping: Run) -> None:
+    split, (one, *_) = folds.split(0), dropping.folds
+    told: list[tuple[int, int]] = []
+    judged = judge_run(one, store, split, HOW, progress=lambda done, total: told.append((done, total)))
+    alone, pairs = ["green"], ["blue+green", "green+red", "green+yellow"]
+    threes = ["blue+green+red", "blue+green+yellow", "green+red+yellow"]
+    assert sorted(judged.rules) == sorted(alone + pairs + threes)
+    validation = rows_of(split, store.ids)["validation"]
+    known = {"groups": [store.ids[2 * pair] for pair in PAIRS[validation]], **asdict(HOW)}
+    for seen in ("green", "blue+green"):
+        logits = blanked(one.bundle(), store, validation, seen=seen)
+        assert judged.rules[seen] == fit_rule(store.targets[validation], logits, **known)
+    assert judged.rules["green"] != judged.rule
+    assert {total for _, total in told} == {56 + 7 * 28}
+    assert told[-1] == (56 + 7 * 28, 56 + 7 * 28)
+    assert [done for done, _ in told] == sorted({done for done, _ in told})
+
+
+def test_the_rules_of_folds_are_fitted_out_of_fold(store: Store, folds: Folds, dropping: Run) -> None:
+    logits = np.empty(store.targets.shape, np.float32)
+    for fold, member in enumerate(dropping.folds):
+        test = np.flatnonzero(fold == FOLD_OF)
+        logits[test] = blanked(member.bundle(), store, test, seen="green")
+    judged = judge_run(dropping, store, folds, HOW)
+    expected = fit_rule(store.targets, logits, groups=[store.ids[2 * pair] for pair in PAIRS], **asdict(HOW))
+    assert judged.rules["green"] == expected
+    assert len(judged.rules) == 7
+
+
+def test_the_bundle_holds_every_rule_and_needs_green_alone(dropping: Run) -> None:
+    one = dropping.folds[0]
+    evaluate(one.folder)
+    bundle = Bundle.load(one.bundle_folder)
+    assert bundle.needed == ("green",)
+    assert len(bundle.rules) == 7
+    assert bundle.rule_for(["red", "green"]) == bundle.rules["green+red"]
+    assert bundle.rule_for([stain.name for stain in bundle.stains]) == bundle.rule
+
+
+def test_a_network_that_needs_all_stains_has_one_rule(store: Store, folds: Folds, run: Run) -> None:
+    assert judge_run(run, store, folds, HOW).rules == {}

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
+import platform
+import subprocess
+import sys
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from protloc.errors import SettingsError
-from protloc.learn.machine import device_of, precision_of
+from protloc.learn.machine import device_of, keep_memory, precision_of
 from protloc.learn.recipes import TrainSettings
 
 
@@ -46,3 +52,47 @@ def test_bf16_is_taken_where_the_processor_has_it(
     settings = TrainSettings().with_overrides([f"precision={asked}"])
     assert precision_of(settings, device="cpu") == given
     assert precision_of(settings, device="cuda") == given
+
+
+FAULTS = """
+import resource, sys, torch
+from protloc.learn.machine import keep_memory
+if sys.argv[1] == "keep" and not keep_memory():
+    sys.exit("not glibc")
+for _ in range(5):
+    torch.ones(2**24)  # 64 MiB
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    torch.ones(2**24)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def page_faults(how: str) -> int:
+    """Count those of five large blocks, in a process of its own: what is told to malloc lasts."""
+    told = [sys.executable, "-c", FAULTS, how]
+    return int(subprocess.run(told, check=True, capture_output=True, text=True).stdout)  # noqa: S603
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="this C library is not glibc")
+def test_memory_that_is_kept_is_not_asked_for_again() -> None:
+    assert page_faults("keep") < 100
+    assert page_faults("leave") > 100  # of 4 KiB or 2 MiB
+
+
+@pytest.mark.parametrize("library", [SimpleNamespace(), None])
+def test_a_library_without_that_option_is_left_alone(library: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(_: object) -> object:
+        if library is None:
+            raise OSError("no such library")
+        return library
+
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.36"))
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    assert not keep_memory()
+
+
+@pytest.mark.parametrize("name", ["", "musl"])
+def test_other_c_libraries_are_left_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "libc_ver", lambda: (name, ""))
+    assert not keep_memory()

@@ -1,4 +1,4 @@
-"""Predicting: order, rejected fields, formats, stains, poses, members, shift."""
+"""Predicting: order, rejected fields, formats, stains, poses, members, shift, priors."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ import pytest
 import torch
 from scipy.special import expit
 
-from protloc.apply.predict import ENSEMBLE_NOTE, member_logits, predict, predict_rows
+from protloc.apply.predict import ENSEMBLE_NOTE, UNFITTED_NOTE, member_logits, predict, predict_rows
 from protloc.apply.predictions import Predictions, rejected_file, write_predictions
+from protloc.atlas.prepare import prepare
 from protloc.atlas.reading import Reading
 from protloc.atlas.stains import HPA_STAINS, Stain
 from protloc.atlas.vocabulary import load_vocabulary
 from protloc.errors import BundleError, ImageError, SettingsError
 from protloc.judge.answering import AnswerRule
 from protloc.judge.calibration import Calibration
+from protloc.judge.prior import Prior, matched
 from protloc.judge.shift import adapted
 from protloc.judge.three_way import Cuts
 from protloc.judge.thresholds import Thresholds
 from protloc.learn.augment import poses
 from protloc.learn.backbones import build_network
 from protloc.learn.bundle import Bundle, Member, ensemble, portable_state
+from protloc.learn.exposure import photographed_rows
 from protloc.learn.network import Normalisation
 
 SIDE = 32
@@ -35,6 +38,9 @@ FITTED = AnswerRule(
     prevalences=(0.2, 0.4, 0.1),
     fields=60,
 )
+
+
+PRIOR = Prior("tiny worlds", (0.6, 0.2, 0.05))
 
 
 def untrained(tiny_world, *, seed: int = 3) -> Bundle:
@@ -61,6 +67,21 @@ def bundle(tiny_world) -> Bundle:
 def pair(tiny_world) -> Bundle:
     """Return two networks that answer together by a fitted rule."""
     return ensemble([untrained(tiny_world, seed=seed) for seed in (3, 4)], rule=FITTED)
+
+
+@pytest.fixture(scope="module")
+def frugal(bundle) -> Bundle:
+    """Return a network that learnt to do without all stains but green."""
+    return replace(bundle, settings={"stain_dropout": 0.5, "protein_stain": "green", "seed": 3}).with_rule(FITTED)
+
+
+def copy_images(tiny_world, folder, *stains: str, fields: int = 5):
+    """Copy the images of some stains of the first fields to a new folder."""
+    folder.mkdir()
+    for field in range(fields):
+        for stain in stains:
+            shutil.copy(tiny_world.images / f"f{field:03d}_{stain}.png", folder)
+    return folder
 
 
 def test_a_folder_is_answered_like_the_store_made_of_it(bundle, tiny_world):
@@ -161,6 +182,77 @@ def test_stains_may_have_other_suffixes_and_another_order(bundle, tiny_world, tm
 def test_other_stains_than_the_models_are_refused(bundle, tiny_world):
     with pytest.raises(BundleError, match="green given, but the model was trained on red, green, blue, yellow"):
         predict(bundle, tiny_world.images, stains=[Stain("green", "_green")])
+
+
+def test_a_model_that_needs_one_stain_takes_what_the_folder_has(frugal, tiny_world, tmp_path):
+    images = copy_images(tiny_world, tmp_path / "images", "blue", "green")
+    answered = predict(frugal, images)
+    fields = tiny_world.store.images(range(5))
+    fields[:, [0, 3]] = 0  # red and yellow
+    np.testing.assert_allclose(answered.logits, member_logits(frugal, [fields])[0], atol=1e-5)
+    told = "No red and yellow image was given; the model answered by green and blue alone. " + UNFITTED_NOTE
+    assert told in answered.summary(tmp_path / "x.csv")
+    assert not any("image was given" in note for note in predict(frugal, tiny_world.images).notes)
+
+
+def test_stains_that_are_named_are_looked_at_alone(frugal, tiny_world):
+    answered = predict(frugal, tiny_world.images, stains=[Stain("green", "_green")])
+    rows = np.arange(len(tiny_world.store))
+    np.testing.assert_allclose(
+        answered.logits, predict_rows(frugal, tiny_world.store, rows, stains=["green"]), atol=1e-5
+    )
+    fields = tiny_world.store.images(rows)
+    fields[:, [0, 2, 3]] = 0
+    np.testing.assert_allclose(answered.logits, member_logits(frugal, [fields])[0], atol=1e-5)
+    assert np.abs(answered.logits - predict(frugal, tiny_world.images).logits).max() > 1e-3
+
+
+def test_each_set_of_stains_is_answered_by_its_own_rule(frugal, tiny_world):
+    alone = replace(FITTED, fields=61)
+    model = frugal.with_rule(FITTED, {"green": alone})
+    answered = predict(model, tiny_world.images, stains=[Stain("green", "_green")])
+    assert answered.rule == alone
+    assert answered.notes == ("No red and blue and yellow image was given; the model answered by green alone.",)
+    assert predict(model, tiny_world.images).rule == FITTED
+
+
+def test_a_needed_stain_cannot_be_left_out(frugal, tiny_world, tmp_path):
+    with pytest.raises(BundleError, match=r"blue given, but the model was trained on .*, yellow and needs green"):
+        predict(frugal, tiny_world.images, stains=[Stain("blue", "_blue")])
+    with pytest.raises(BundleError, match="dapi, green given, but the model was trained on red, green, blue"):
+        predict(frugal, tiny_world.images, stains=[Stain("dapi", "_blue"), Stain("green", "_green")])
+    with pytest.raises(
+        BundleError, match=r"asked for red, its stains are red, green, blue, yellow, but .* needs green"
+    ):
+        predict_rows(frugal, tiny_world.store, np.array([0]), stains=["red"])
+    with pytest.raises(ImageError, match=r"none of 5 fields can be read. The first: f000: no green image"):
+        predict(frugal, copy_images(tiny_world, tmp_path / "images", "blue"))
+
+
+def test_a_field_without_a_stain_that_others_have_is_rejected(frugal, tiny_world, tmp_path):
+    images = copy_images(tiny_world, tmp_path / "images", "red", "green")
+    (images / "f003_red.png").unlink()
+    answered = predict(frugal, images)
+    assert list(answered.rejected["id"]) == ["f003"]
+    assert "no red image" in answered.rejected["reason"][0]
+
+
+def test_a_store_of_some_stains_has_its_channels_found(frugal, tiny_world, tmp_path):
+    reading = Reading(stains=(Stain("yellow", "_yellow"), Stain("green", "_green")), side=SIDE)
+    labels, vocabulary = tiny_world.labels, tiny_world.vocabulary
+    store = prepare(tiny_world.images, tmp_path / "store", labels=labels, vocabulary=vocabulary, reading=reading).store
+    rows = np.array([4, 0, 70])
+    expected = predict_rows(frugal, tiny_world.store, rows, stains=("green", "yellow"))
+    np.testing.assert_allclose(predict_rows(frugal, store, rows), expected, atol=1e-5)
+    with pytest.raises(BundleError, match="asked for green, blue, its stains are yellow, green"):
+        predict_rows(frugal, store, rows, stains=["green", "blue"])
+
+
+def test_a_clean_store_is_photographed(frugal, tiny_store):
+    clean, rows = replace(tiny_store, clean=True), np.array([7, 2])
+    expected = member_logits(frugal, [photographed_rows(clean, rows, seed=3)])[0]
+    np.testing.assert_allclose(predict_rows(frugal, clean, rows), expected, atol=1e-5)
+    assert np.abs(expected - predict_rows(frugal, tiny_store, rows)).max() > 1e-3
 
 
 def test_a_store_of_another_kind_is_refused(bundle, tiny_store):
@@ -312,6 +404,52 @@ def test_few_fields_are_not_adapted_to(pair, tiny_world, tmp_path):
     answered = predict(pair, images, adapt=True)
     assert answered.rule == FITTED
     assert "Not adapted: too few fields (1) to tell" in answered.summary(tmp_path / "x.csv")
+
+
+def test_a_model_with_a_prior_matches_answers_to_it_unless_told_not_to(pair, tiny_world, tmp_path):
+    stating = replace(pair, prior=PRIOR)
+    plain = predict(stating, tiny_world.images, adapt=False)
+    assert plain.rule == FITTED
+    members = member_logits(pair, [tiny_world.store.images(np.arange(84))])
+    expected = matched(FITTED, members, PRIOR).rule
+    for adapt in (None, True):
+        answered = predict(stating, tiny_world.images, adapt=adapt)
+        np.testing.assert_array_equal(answered.logits, plain.logits)
+        np.testing.assert_allclose(answered.rule.calibration.intercepts, expected.calibration.intercepts, atol=1e-4)
+        means = answered.answers.probabilities.mean(axis=0)
+        assert (np.abs(means - PRIOR.prevalences) < np.abs(plain.answers.probabilities.mean(axis=0) - means)).all()
+        told = answered.summary(tmp_path / "x.csv")
+        assert "Matched these 84 fields to how frequent classes are in tiny worlds" in told
+    assert "Matched" not in plain.summary(tmp_path / "x.csv")
+    assert predict(pair, tiny_world.images).rule == FITTED  # it has no prior
+
+
+def test_another_prior_may_be_stated(pair, tiny_world):
+    other = Prior("others", (0.1, 0.5, 0.3))
+    answered = predict(replace(pair, prior=PRIOR), tiny_world.images, prior=other)
+    assert answered.rule.prevalences == other.prevalences
+    assert predict(pair, tiny_world.images, prior=other).rule == answered.rule
+
+
+@pytest.mark.parametrize("shares", [(0.1, 0.2), (0.1, 0.2, 1.5)])
+def test_a_prior_of_other_classes_is_refused(pair, tiny_world, shares):
+    with pytest.raises(SettingsError, match=r"--prior: prior: .*State a share of fields for every class of the model"):
+        predict(pair, tiny_world.images, prior=Prior("others", shares))
+
+
+def test_a_single_field_is_not_matched(pair, tiny_world, tmp_path):
+    images = copy_images(tiny_world, tmp_path / "images", "red", "green", "blue", "yellow", fields=2)
+    (images / "f001_green.png").write_bytes(b"not an image")
+    stating = replace(pair, prior=PRIOR)
+    for tile in (None, 16):  # the tiles of a field are alike
+        answered = predict(stating, images, reading=Reading(tile=tile))
+        assert answered.rule == FITTED
+        assert "Not matched to how frequent classes are in tiny worlds: too few fields (1)" in answered.notes[-1]
+
+
+def test_poses_do_not_keep_answers_from_being_matched(pair, tiny_world):
+    answered = predict(replace(pair, prior=PRIOR), tiny_world.images, tta=True, adapt=True)
+    assert answered.rule.prevalences == PRIOR.prevalences
 
 
 def hand_made_answers() -> Predictions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -171,7 +172,31 @@ def test_a_name_that_is_not_utf8_is_a_field_like_others(images: Path, tmp_path: 
 def test_a_simulated_source_is_remembered(images: Path, tmp_path: Path, place: str) -> None:
     assert not prepare(images, tmp_path / "real", reading=READING).store.source["simulated"]
     (tmp_path / place).write_text("{}", "utf-8")
-    assert prepare(images, tmp_path / "store", reading=READING).store.source["simulated"]
+    store = prepare(images, tmp_path / "store", reading=READING).store
+    assert store.source["simulated"]
+    assert not store.clean
+
+
+@pytest.mark.parametrize(("clean", "told"), [(True, {"clean": True}), (False, {})])
+def test_clean_stains_are_remembered(images: Path, tmp_path: Path, *, clean: bool, told: dict[str, bool]) -> None:
+    (tmp_path / "simulation.json").write_text(json.dumps({"side": 16, "clean": clean}), "utf-8")
+    store = prepare(images, tmp_path / "store", reading=Reading(stains=STAINS, side=16)).store
+    assert store.clean == Store.open(store.folder).clean == clean
+    written = json.loads((store.folder / "store.json").read_text("utf-8"))
+    assert {key: value for key, value in written.items() if key == "clean"} == told
+    green = cv2.imread(str(images / "f03_green.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(store.images([3])[0, 0], green)
+
+
+def test_clean_stains_are_cut_but_never_shrunk(images: Path, tmp_path: Path) -> None:
+    (tmp_path / "simulation.json").write_text(json.dumps({"side": 16, "clean": True}), "utf-8")
+    with pytest.raises(SettingsError, match=r"--side: 8 px, but the images are clean stains of 16 px.* Say --side 16"):
+        prepare(images, tmp_path / "store", reading=READING)
+    with pytest.raises(SettingsError, match=r"--side: 8 px, but the images are clean stains of 12 px.* Say --side 12"):
+        prepare(images, tmp_path / "store", reading=Reading(stains=STAINS, side=8, tile=12))
+    assert names(tmp_path) == ["images", "simulation.json"]
+    tiles = prepare(images, tmp_path / "store", reading=Reading(stains=STAINS, side=8, tile=8)).store
+    assert (len(tiles), tiles.clean) == (4 * FIELDS, True)
 
 
 # what is not

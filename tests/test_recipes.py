@@ -8,7 +8,7 @@ import pytest
 
 from protloc.errors import SettingsError
 from protloc.learn.backbones import BASELINE_CNN
-from protloc.learn.recipes import RECIPES, TrainSettings, load_recipe
+from protloc.learn.recipes import BASELINES, RECIPES, TrainSettings, load_recipe
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -17,7 +17,7 @@ def test_every_recipe_loads_under_its_name(name: str) -> None:
 
 
 def test_the_baselines_are_those_of_the_baseline_recipe() -> None:
-    baselines = {name: load_recipe(name) for name in RECIPES if name.startswith("baseline")}
+    baselines = {name: load_recipe(name) for name in BASELINES if name.startswith("baseline")}
     assert {recipe.loss for recipe in baselines.values()} == {"bce"}
     assert [recipe.backbone for recipe in baselines.values()] == [BASELINE_CNN, "resnet50", "resnet50", "resnet152"]
     assert [recipe.weights for recipe in baselines.values()] == ["none", "imagenet", "imagenet", "imagenet"]
@@ -31,6 +31,15 @@ def test_the_baselines_are_those_of_the_baseline_recipe() -> None:
 
 def test_standard_needs_no_network() -> None:
     assert load_recipe("standard").weights == "efficientnet-lite0"
+
+
+def test_the_starter_is_no_baseline_and_trains_a_whole_course_at_any_set_of_stains() -> None:
+    starter = load_recipe("starter")
+    assert set(RECIPES) - set(BASELINES) == {"starter"}
+    assert starter.patience >= starter.epochs
+    assert starter.weights == "efficientnet-lite0"  # needs no network
+    assert starter.stain_dropout == 0.5  # every set of stains alike
+    assert (starter.protein_stain, starter.crop, starter.averaging) == ("green", 192, 0.999)
 
 
 def test_a_users_own_file_and_a_runs_settings_are_recipes(tmp_path: Path) -> None:

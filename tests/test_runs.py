@@ -8,7 +8,8 @@ import pytest
 
 from protloc.atlas.store import Store
 from protloc.curate.split import Folds, Split, split
-from protloc.errors import RunError
+from protloc.errors import BundleError, RunError
+from protloc.learn import starter
 from protloc.learn.recipes import TrainSettings
 from protloc.learn.runs import existing_run, read_run, split_digest, write_run
 from protloc.options import bundle_folder
@@ -91,6 +92,20 @@ def test_a_run_without_a_network_yet_says_so(tiny_store: Store, parts: Split, tm
     one.bundle_folder.mkdir()  # as a kill before the description leaves it
     with pytest.raises(RunError, match="no epoch has ended yet"):
         bundle_folder(tmp_path / "one")
+
+
+def test_starter_is_the_model_that_comes_with_protloc_unless_one_is_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(starter, "SHIPPED", tmp_path / "shipped")
+    with pytest.raises(BundleError, match=r"shipped: the starter model is missing.* Install protloc again"):
+        bundle_folder(Path("starter"))
+    (tmp_path / "shipped").mkdir()
+    (tmp_path / "shipped" / "model.json").write_text("{}")
+    assert bundle_folder(Path("starter")) == tmp_path / "shipped"
+    (tmp_path / "starter" / "bundle").mkdir(parents=True)
+    assert bundle_folder(Path("starter")) == Path("starter/bundle")
 
 
 def test_the_bundle_of_a_run_or_the_folder_itself_is_named(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from protloc.atlas.simulate import SimulatedAtlas, plan_fields, simulate
+from protloc.atlas.simulate import SimulatedAtlas, code_clean, plan_fields, render_clean, simulate
 from protloc.atlas.table import read_labels
 from protloc.atlas.vocabulary import load_vocabulary
 from protloc.errors import SettingsError, StoreError
@@ -206,3 +207,22 @@ def test_the_label_table_holds_the_planned_labels(tmp_path: Path, *, balanced: b
     atlas = simulate(tmp_path / "atlas", fields=5, side=64, seed=8, jobs=1, balanced=balanced)
     assert read_labels(atlas.labels, load_vocabulary("kaggle2018")).labels == tuple(p.antibody.labels for p in plans)
     assert plans != plan_fields(5, side=64, seed=8, balanced=not balanced)
+
+
+def test_a_clean_atlas_holds_the_coded_stains_and_the_same_truth(atlas: SimulatedAtlas, tmp_path: Path) -> None:
+    clean = simulate(tmp_path / "atlas", fields=20, side=64, seed=3, jobs=2, masks=True, clean=True)
+    for plan in plan_fields(3, side=64, seed=3):
+        stains = code_clean(render_clean(plan, seed=3).stains)
+        for stain, expected in zip(STAINS, stains, strict=True):
+            written = cv2.imread(str(clean.images / f"{plan.id}_{stain}.png"), cv2.IMREAD_UNCHANGED)
+            np.testing.assert_array_equal(written, expected)
+    assert digests(clean.masks) == digests(atlas.masks)
+    for table in ("labels", "truth"):
+        assert getattr(clean, table).read_bytes() == getattr(atlas, table).read_bytes()
+    told = [json.loads((one.folder / "simulation.json").read_text("utf-8"))["clean"] for one in (atlas, clean)]
+    assert told == [False, True]
+
+
+def test_photographs_are_not_taken_for_clean_stains(atlas: SimulatedAtlas) -> None:
+    with pytest.raises(StoreError, match="exists and is not the atlas asked for"):
+        simulate(atlas.folder, fields=20, side=64, seed=3, masks=True, clean=True)

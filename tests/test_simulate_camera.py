@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from protloc.atlas.simulate.camera import REFERENCE, Camera, bleed_through, expose, shading
+from protloc.atlas.simulate.camera import REFERENCE, Camera, bleed_through, code_clean, decode_clean, expose, shading
 
 SIDE = 128
 QUIET = Camera(
@@ -109,3 +109,31 @@ def test_equal_generators_take_equal_pictures() -> None:
     camera = Camera(pixel=REFERENCE)
     np.testing.assert_array_equal(shot(flat(0.4), camera, 5), shot(flat(0.4), camera, 5))
     assert (shot(flat(0.4), camera, 5) != shot(flat(0.4), camera, 6)).mean() > 0.5
+
+
+def test_smooth_noise_is_weaker_and_alike_in_neighbours_and_keeps_the_mean() -> None:
+    noisy = replace(QUIET, photons=(20.0,) * 4)
+    rough, smooth = (shot(flat(0.6), replace(noisy, smooth=smooth))[2].astype(float) for smooth in (0.0, 1.0))
+    # a Gaussian of deviation s leaves 1 / (2 s sqrt(pi)) of the deviation of white noise
+    assert smooth.std() == pytest.approx(rough.std() / (2 * np.sqrt(np.pi)), rel=0.1)
+    assert smooth.mean() == pytest.approx(rough.mean(), abs=1)
+    assert np.corrcoef(smooth[:, 1:].ravel(), smooth[:, :-1].ravel())[0, 1] > 0.6
+    assert abs(np.corrcoef(rough[:, 1:].ravel(), rough[:, :-1].ravel())[0, 1]) < 0.05
+
+
+def test_coded_light_by_hand() -> None:
+    # 255 sqrt(1 / 4) = 127.5, which rounds to the even 128; 255 sqrt(0.25 / 4) = 63.75
+    light = np.array([0.0, 0.25, 1.0, 4.0, 9.0], np.float32)
+    coded = code_clean(light)
+    assert coded.dtype == np.uint8
+    assert coded.tolist() == [0, 64, 128, 255, 255]
+    assert decode_clean(coded).dtype == np.float32
+    np.testing.assert_allclose(decode_clean(coded), [0, 4 * (64 / 255) ** 2, 4 * (128 / 255) ** 2, 4, 4], rtol=1e-6)
+
+
+def test_coding_again_changes_nothing_and_faint_light_is_kept_finely() -> None:
+    every = np.arange(256, dtype=np.uint8)
+    np.testing.assert_array_equal(code_clean(decode_clean(every)), every)
+    light = np.linspace(0, 4, 5000, dtype=np.float32)
+    error = np.abs(decode_clean(code_clean(light)) - light)
+    assert (error <= 2 * np.sqrt(light * 4) * 0.5 / 255 + 2e-5).all()

@@ -7,7 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from protloc.atlas.simulate.cells import CELL_LINES, LINE_WEIGHTS, NUCLEI_APART, CellLine, Layout, Phase, draw_cells
+from protloc.atlas.simulate.cells import (
+    CELL_LINES,
+    LINE_WEIGHTS,
+    LONGEST,
+    NUCLEI_APART,
+    CellLine,
+    Layout,
+    Phase,
+    draw_cells,
+)
 
 LINES = {line.name: line for line in CELL_LINES}
 
@@ -39,7 +48,7 @@ def test_nuclei_have_the_sizes_of_the_textbook() -> None:
     ratios = cells.nucleus_axes[:, 0] / cells.nucleus_axes[:, 1]
     assert 120 < np.median(areas) < 280  # µm², patterns of human cell lines
     assert ratios.min() >= 1.0
-    assert ratios.max() <= 2.0
+    assert ratios.max() <= LONGEST
 
 
 def test_a_cell_is_larger_than_its_nucleus() -> None:
@@ -54,6 +63,27 @@ def test_a_sheet_has_more_cells_than_lone_cells_do() -> None:
     }
     assert counts["sheet"] > counts["islands"] > 0
     assert counts["sheet"] > counts["lone"] > 0
+
+
+def test_cells_of_one_field_are_of_unequal_size() -> None:
+    areas = draw_cells(layout_of(), np.random.default_rng(9)).body_axes.prod(axis=1)
+    assert np.quantile(areas, 0.9) > 1.8 * np.quantile(areas, 0.1)
+
+
+def test_no_nucleus_reaches_the_middle_of_another() -> None:
+    for name in ("HEK 293", "U-2 OS"):
+        cells = draw_cells(layout_of(name), np.random.default_rng(10))
+        gaps = np.abs(cells.nucleus[:, None] - cells.nucleus[None, :])
+        np.fill_diagonal(gaps, np.inf)
+        assert (cells.nucleus_axes[:, 0] < 0.7 * gaps.min(axis=1)).all()
+
+
+def test_long_cells_lie_side_by_side_in_some_fields() -> None:
+    def spread(seed: int) -> float:
+        return 1 - abs(np.exp(2j * draw_cells(layout_of("HeLa"), np.random.default_rng(seed)).angle).mean())
+
+    aligned = np.array([spread(seed) < 0.3 for seed in range(40)])
+    assert 0.05 < aligned.mean() < 0.5
 
 
 def test_a_finer_pixel_changes_nothing_in_micrometres() -> None:

@@ -119,12 +119,50 @@ def test_values_are_painted_on_their_cells(frame: Frame) -> None:
 
 
 def test_nucleus_and_cytoplasm_share_the_cell_between_them(frame: Frame) -> None:
-    inside = frame.label > 0
     total = frame.nucleus() * frame.inside + frame.cytoplasm()
-    np.testing.assert_allclose(total[inside], 1, atol=1e-5)
-    assert (total[~inside] == 0).all()
+    np.testing.assert_allclose(total, frame.inside, atol=1e-5)
+    assert (total[frame.label == 0] == 0).all()
     assert frame.height().max() <= 1
-    assert (frame.height()[~inside] == 0).all()
+    assert (frame.height()[frame.label == 0] == 0).all()
+
+
+def test_the_inside_is_soft_at_the_edge_and_whole_in_the_depth(frame: Frame) -> None:
+    assert ((frame.inside > 0) == (frame.label > 0)).all()
+    assert (frame.inside[frame.edge > 1.5] == 1).all()
+    assert frame.inside[(frame.edge > 0) & (frame.edge < 1.0)].mean() < 1
+
+
+def test_cells_are_thinner_far_from_their_nuclei_than_beside_them() -> None:
+    frames = [frame_of(seed=seed, order="lone", side=SIDE) for seed in range(6)]
+    near, far = (
+        np.concatenate([frame.lamella[(frame.label > 0) & chosen(frame)] for frame in frames])
+        for chosen in (lambda frame: abs(frame.nuclear - 1) < 1, lambda frame: frame.nuclear > 10)
+    )
+    assert near.mean() > 0.8
+    assert far.mean() < near.mean() - 0.1
+
+
+def test_ruffles_stand_at_free_edges_and_creases_lie_in_nuclei() -> None:
+    frames = [frame_of(seed=seed, line=seed % 4, order="islands") for seed in range(12)]
+    assert max(frame.ruffles.max() for frame in frames) > 0.3
+    assert max(frame.creases.max() for frame in frames) > 0.3
+    for frame in frames:
+        assert frame.ruffles.max() <= 1
+        assert (frame.label[frame.ruffles > 0] > 0).all()
+        assert (frame.edge[frame.ruffles > 0.2] < 4).all()
+        assert (frame.nuclear[frame.creases > 0] < 0).all()
+
+
+def test_centrosomes_lie_in_their_cells() -> None:
+    inside, own = 0, 0
+    for seed in range(10):
+        frame = frame_of(seed=seed, line=seed, order="lone")
+        places = frame.cells.centrosome
+        column, row = np.rint(places.real).astype(int), np.rint(places.imag).astype(int)
+        seen = (np.minimum(column, row) >= 0) & (np.maximum(column, row) < SIDE)
+        inside += int(seen.sum())
+        own += int((frame.label[row[seen], column[seen]] == np.flatnonzero(seen) + 1).sum())
+    assert own > 0.97 * inside
 
 
 def test_arms_reach_out_of_the_cells() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from protloc.atlas.simulate.marks import LEAST_SPREAD, blur, circles, dots, splat, spread_over, threads
+from protloc.atlas.simulate.marks import LEAST_SPREAD, arcs, blur, circles, dots, lit, splat, spread_over, threads
 
 SIDE = 64
 
@@ -153,3 +153,59 @@ def test_circles_are_hollow_unless_filled() -> None:
     assert disc[30, 30] == 1
     assert disc.sum() == pytest.approx(np.pi * 100, rel=0.15)  # cv2 adds half a pixel of soft edge
     assert ring.max() <= 1
+
+
+def test_threads_turn_into_the_flow_whichever_way_they_run() -> None:
+    label, rng = np.ones((200, 200), np.int32), np.random.default_rng(5)
+    starts, headings = np.full(60, 100 + 100j), rng.uniform(0, 2 * np.pi, 60)
+    upright = np.full((200, 200), np.pi / 2, np.float32)
+    drawn = threads(starts, headings, label=label, length=np.full(60, 60.0), bend=0.01, rng=rng, flow=upright, pull=0.3)
+    assert np.mean(np.abs(drawn.headings.imag) > 0.95) > 0.9
+    assert (drawn.headings.imag > 0).any()
+    assert (drawn.headings.imag < 0).any()
+
+
+def arc(curve: float, *, label: np.ndarray, bounded: bool = True) -> np.ndarray:
+    return arcs(
+        np.array([10 + 20j]),
+        np.array([0.0]),
+        length=np.array([40.0]),
+        curve=curve,
+        light=1.0,
+        width=0.0,
+        label=label,
+        bounded=bounded,
+    )
+
+
+def test_an_arc_without_curve_runs_straight_for_its_length() -> None:
+    image = arc(0.0, label=np.ones((SIDE, SIDE), np.int32))
+    assert image[20, 12:48].min() > 0.5
+    assert image[20, 55:].max() == image[:15].max() == 0
+    assert image.sum() == pytest.approx(40, rel=0.03)
+
+
+def test_an_arc_of_a_quarter_turn_ends_where_geometry_says() -> None:
+    # a quarter of a circle of radius r = length / (pi / 2) ends r further along and r further across
+    radius = 40 / (np.pi / 2)
+    image = arc(1 / radius, label=np.ones((SIDE, SIDE), np.int32))
+    row, column = round(20 + radius), round(10 + radius)
+    assert image[row - 2 : row + 2, column - 1 : column + 2].max() > 0.3
+    assert image.sum() == pytest.approx(40, rel=0.03)
+
+
+def test_an_arc_shows_in_its_own_cell_only_unless_unbounded() -> None:
+    label = two_halves()
+    assert arc(0.0, label=label)[:, SIDE // 2 + 2 :].max() == 0
+    assert arc(0.0, label=label, bounded=False)[20, SIDE // 2 + 2 : 46].min() > 0.5
+    none = np.zeros(0)
+    assert not arcs(none + 0j, none, length=none, curve=none, light=none, width=1.0, label=label).any()
+
+
+def test_lit_sets_the_bright_end_to_one_and_spares_a_few_spots_from_burning_out() -> None:
+    image = np.random.default_rng(6).random((SIDE, SIDE)).astype(np.float32)
+    assert np.quantile(lit(7 * image), 0.999) == pytest.approx(1.0, rel=0.05)
+    lone = np.zeros((SIDE, SIDE), np.float32)
+    lone[3, 3] = 9.0
+    assert lit(lone).max() <= 2.6
+    assert not lit(np.zeros_like(lone)).any()

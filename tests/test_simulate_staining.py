@@ -73,11 +73,12 @@ def test_haze_is_light_that_no_mask_claims(plans: tuple[FieldPlan, ...]) -> None
 
 
 def test_unlabelled_nuclei_are_dark_in_red_and_yellow_and_bright_in_blue(plans: tuple[FieldPlan, ...]) -> None:
-    red, _, blue, yellow = render_clean(plans[5], seed=5).stains
-    nuclei = blue > 0.4
-    assert 0.01 < nuclei.mean() < 0.6
+    fields = [render_clean(plan, seed=5).stains for plan in plans]
+    red, blue, yellow = (np.stack([field[row] for field in fields]) for row in (0, 2, 3))
+    nuclei = blue > 0.5
+    assert 0.01 < nuclei.mean() < 0.5
     for landmark in (red, yellow):
-        assert landmark[nuclei].mean() < landmark[(blue < 0.05) & (landmark > 0.02)].mean()
+        assert landmark[nuclei].mean() < landmark[(blue < 0.05) & (landmark > 0.1)].mean()
 
 
 def test_a_twin_shows_the_same_cells_turned_and_moved(plans: tuple[FieldPlan, ...]) -> None:

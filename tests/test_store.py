@@ -80,6 +80,7 @@ def test_a_row_that_is_not_there_is_an_error(store: Store) -> None:
 def test_a_store_opened_again_says_the_same(store: Store) -> None:
     again = Store.open(store.folder)
     assert (len(again), again.ids, again.side, again.labelled) == (7, tuple(f"f{n}" for n in range(7)), SIDE, True)
+    assert not again.clean
     assert again.stains == STAINS
     assert again.vocabulary == VOCABULARY
     assert again.source == {"folder": "images", "labels": "train.csv", "simulated": False}
@@ -182,6 +183,14 @@ def test_an_edited_description_is_refused_until_it_is_sealed(source: Path, tmp_p
         Store.open(folder, verify=False)
     (folder / "store.json").write_text(json.dumps(sealed(written)), "utf-8")
     assert Store.open(folder).side == 9
+
+
+def test_a_store_of_clean_stains_says_so(source: Path, tmp_path: Path) -> None:
+    folder = make(source, tmp_path / "store").folder
+    written = json.loads((folder / "store.json").read_text("utf-8"))
+    assert "clean" not in written  # stores of photographs are as they were before there were clean ones
+    (folder / "store.json").write_text(json.dumps(sealed(written | {"clean": True})), "utf-8")
+    assert Store.open(folder).clean
 
 
 def test_a_store_may_be_moved(source: Path, tmp_path: Path) -> None:

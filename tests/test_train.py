@@ -15,6 +15,9 @@ import numpy as np
 import pytest
 import torch
 
+from protloc.atlas.prepare import prepare
+from protloc.atlas.reading import Reading
+from protloc.atlas.simulate import simulate
 from protloc.atlas.store import Store
 from protloc.curate.split import Split, split
 from protloc.errors import MissingExtraError, RunError, SettingsError, SplitError, StoreError
@@ -24,6 +27,7 @@ from protloc.learn import keeper as keeper_module
 from protloc.learn import weights as weights_module
 from protloc.learn.bundle import Bundle
 from protloc.learn.epochs import best_epoch, read_history
+from protloc.learn.exposure import photographed_rows
 from protloc.learn.recipes import TrainSettings
 from protloc.learn.runs import read_run
 from protloc.learn.train import TrainResult, train
@@ -40,6 +44,8 @@ SETTINGS = TrainSettings(
     width_shift=0.05,
     intensity_jitter=0.1,
     stain_dropout=0.05,
+    zoom=0.1,
+    averaging=0.9,
     oversampling_factor=2,
     minority_classes=("Ring",),
     precision="float32",
@@ -49,6 +55,9 @@ CHILD = """
 import sys
 from pathlib import Path
 import torch
+from protloc.atlas.prepare import prepare
+from protloc.atlas.reading import Reading
+from protloc.atlas.simulate import simulate
 from protloc.atlas.store import Store
 from protloc.curate.split import Split
 from protloc.learn.recipes import load_recipe
@@ -298,6 +307,84 @@ def test_a_loss_that_is_no_number_is_told(store: Store, parts: Split, tmp_path: 
     wild = SETTINGS.with_overrides(["learning_rate=1e30", "gradient_clip=0"])
     with pytest.raises(RunError, match=r"in epoch 1 the training loss is .* no number. Lower learning_rate"):
         train(store, settings=wild, run=tmp_path / "run", split=parts, split_name="default")
+
+
+def test_what_is_kept_is_the_average_not_the_last_weights(store: Store, parts: Split, tmp_path: Path) -> None:
+    once = SETTINGS.with_overrides(["epochs=1"])
+    train(store, settings=once, run=tmp_path / "run", split=parts, split_name="default")
+    state = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    kept = Bundle.load(tmp_path / "run/bundle").members[0].state
+    for name, weights in kept.items():
+        torch.testing.assert_close(weights, state[f"_averaged.module.network.{name}"])
+    assert any(not torch.equal(weights, state[f"network.network.{name}"]) for name, weights in kept.items())
+
+
+@pytest.fixture(scope="module")
+def clean_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Return 24 fields of coded clean stains at 64 px."""
+    folder = tmp_path_factory.mktemp("clean")
+    atlas = simulate(folder / "atlas", fields=24, side=64, seed=1, jobs=1, clean=True)
+    return prepare(atlas.images, folder / "store", labels=atlas.labels, reading=Reading(side=64)).store
+
+
+CLEAN = TrainSettings(
+    backbone="tf_efficientnet_lite0",
+    epochs=2,
+    batch_size=8,
+    crop=48,
+    zoom=0.15,
+    flips=True,
+    quarter_turns=True,
+    rotation_degrees=45,
+    intensity_jitter=0.2,
+    stain_dropout=0.35,
+    averaging=0.999,
+    precision="float32",
+    device="cpu",
+)
+
+
+def test_clean_stains_are_photographed_anew_and_resume_to_the_same(clean_store: Store, tmp_path: Path) -> None:
+    parts = Split(clean_store.ids, tuple("train" if place % 3 else "validation" for place in range(len(clean_store))))
+
+    def stop(_line: str) -> None:
+        raise KeyboardInterrupt
+
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    train(clean_store, settings=CLEAN, run=whole, split=parts, split_name="default")
+    train(clean_store, settings=CLEAN, run=resumed, split=parts, split_name="default", say=stop)
+    train(clean_store, settings=CLEAN, run=resumed, split=parts, split_name="default", resume=True)
+    assert_same_run(resumed, whole)
+    usual = read_run(whole).bundle().members[0].normalisation
+    pixels = photographed_rows(clean_store, parts.rows("train"), seed=CLEAN.seed).astype(np.float64)
+    np.testing.assert_allclose(usual.means, pixels.mean(axis=(0, 2, 3)), atol=1e-3)
+    np.testing.assert_allclose(usual.deviations, pixels.std(axis=(0, 2, 3)), atol=1e-3)
+
+
+def test_crops_train_and_whole_fields_are_validated(store: Store, parts: Split, tmp_path: Path) -> None:
+    settings = SETTINGS.with_overrides(["backbone=tf_efficientnet_lite0", "crop=24", "epochs=1"])
+    result = train(store, settings=settings, run=tmp_path / "run", split=parts, split_name="default")
+    assert np.isfinite(result.samples_f1)
+    assert read_run(tmp_path / "run").bundle().side == store.side
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("crop=33", "crop: 33 px asked for, but the fields of .* are 32 px wide. --set crop=32 or less"),
+        ("crop=16", "crop: baseline-cnn takes fields of 32 px, but no crops of 16 px .* --set crop=0"),
+    ],
+)
+def test_a_crop_that_cannot_be_is_told(store: Store, parts: Split, tmp_path: Path, override: str, told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        train(
+            store,
+            settings=SETTINGS.with_overrides([override]),
+            run=tmp_path / "run",
+            split=parts,
+            split_name="default",
+        )
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("loss", ["weighted", "focal", "asymmetric"])

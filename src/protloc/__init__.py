@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from protloc.atlas.vocabulary import Vocabulary, load_vocabulary
     from protloc.errors import ProtlocError
     from protloc.learn.bundle import Bundle
+    from protloc.learn.starter import starter
     from protloc.verbs.audit import audit
     from protloc.verbs.baselines import baselines
     from protloc.verbs.compare import compare_runs as compare
@@ -58,6 +59,7 @@ _PLACES = {
     "read_labels": ("atlas.table", "read_labels"),
     "simulate": ("atlas.simulate", "simulate"),
     "split": ("verbs.split", "split_source"),
+    "starter": ("learn.starter", "starter"),
     "train": ("verbs.train", "train_recipe"),
     "write_predictions": ("apply.predictions", "write_predictions"),
 }
@@ -83,6 +85,7 @@ __all__ = [
     "read_labels",
     "simulate",
     "split",
+    "starter",
     "train",
     "write_predictions",
 ]

@@ -30,7 +30,8 @@ from protloc.options import (
     bundle_folder,
     parsed_keys,
     parsed_stains,
-    with_epochs,
+    prior_of,
+    with_settings,
 )
 
 # What a command needs is imported when it runs: torch alone takes seconds, and --help shall not.
@@ -77,6 +78,9 @@ def simulate(
         bool, typer.Option("--balanced", help="Draw rare compartments far more often than they occur.")
     ] = False,
     masks: Annotated[bool, typer.Option("--masks", help="Write the true pixels of every compartment too.")] = False,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Leave out the camera, which training then applies anew to every batch.")
+    ] = False,
     jobs: JobsOption = None,
 ) -> None:
     """Simulate an atlas in Kaggle's layout, with truth.
@@ -87,8 +91,9 @@ def simulate(
 
     with console.bar("simulating") as progress:
         made = run(
-            dest, fields=fields, side=side, seed=seed, balanced=balanced, masks=masks, jobs=jobs, progress=progress
-        )
+            dest, fields=fields, side=side, seed=seed, balanced=balanced, masks=masks, clean=clean, jobs=jobs,
+            progress=progress,
+        )  # fmt: skip
     console.say(f"{made.fields} simulated fields in {dest / 'train'}, labels in {dest / 'train.csv'}")
 
 
@@ -212,13 +217,18 @@ def train(
     recipe: Annotated[str, typer.Option("--recipe", help="Name of a recipe, or a .toml file of settings.")],
     out: Annotated[Path, typer.Option("--out", help="Run to write.")],
     split: SplitOption = "default",
+    weights: Annotated[
+        Optional[str],
+        typer.Option("--weights", help="Where to start: starter, imagenet, efficientnet-lite0, none, or a bundle."),
+    ] = None,
     epochs: EpochsOption = None,
     set_: SetOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
 ) -> None:
     """Train a recipe on a split of a store; on folds, one network a fold and the ensemble of them.
 
-    Recipes: baseline-cnn, baseline-resnet50, baseline-resnet50-augmented, baseline-resnet152-augmented, standard.
+    Recipes: baseline-cnn, baseline-resnet50, baseline-resnet50-augmented, baseline-resnet152-augmented, standard,
+    starter.
 
     Example: `protloc train store --recipe standard --out runs/standard --set learning_rate=1e-3`
     """
@@ -226,8 +236,9 @@ def train(
     from protloc.verbs.train import train_recipe
 
     made = train_recipe(
-        Store.open(store), recipe=recipe, run=out, split_name=split, overrides=with_epochs(set_, epochs), resume=resume,
-        say=console.say, show_progress=sys.stderr.isatty(),
+        Store.open(store), recipe=recipe, run=out, split_name=split,
+        overrides=with_settings(set_, epochs=epochs, weights=weights), resume=resume, say=console.say,
+        show_progress=sys.stderr.isatty(),
     )  # fmt: skip
     console.say(made.summary)
     if made.interrupted:
@@ -299,19 +310,19 @@ def baselines(
     Example: `protloc baselines store --out baselines --beside by-field`
     """
     from protloc.atlas.store import Store
-    from protloc.learn.recipes import RECIPES
+    from protloc.learn.recipes import BASELINES
     from protloc.verbs.baselines import baselines as run
 
     made = run(
-        Store.open(store), out=out, split_name=split, beside=beside, recipes=recipe or RECIPES,
-        overrides=with_epochs(set_, epochs), say=console.say, show_progress=sys.stderr.isatty(),
+        Store.open(store), out=out, split_name=split, beside=beside, recipes=recipe or BASELINES,
+        overrides=with_settings(set_, epochs=epochs), say=console.say, show_progress=sys.stderr.isatty(),
     )  # fmt: skip
     console.say(made.summary)
 
 
 @app.command()
 def predict(
-    bundle: Annotated[Path, typer.Argument(help="A bundle, or a run that has one.")],
+    bundle: Annotated[Path, typer.Argument(help="A bundle, a run that has one, or starter.")],
     source: Annotated[Path, typer.Argument(help="Folder of images.")],
     out: Annotated[Path, typer.Option("--out", help="Table to write, .csv or .parquet.")],
     format_: Annotated[
@@ -325,13 +336,22 @@ def predict(
         Optional[bool], typer.Option("--tta/--no-tta", help="Average the eight poses; as evaluate did if not said.")
     ] = None,
     adapt: Annotated[
-        bool, typer.Option("--adapt", help="Fit the answers to how often classes occur among these very fields.")
-    ] = False,
+        Optional[bool],
+        typer.Option(
+            "--adapt/--no-adapt",
+            help="Fit the answers to how often classes occur among these fields, or are stated to where the model says "
+            "so. As the model wants if not said; --no-adapt for fields of few proteins.",
+        ),
+    ] = None,
+    prior: Annotated[
+        Optional[Path],
+        typer.Option("--prior", help="Label table of fields like these: how often classes are to be expected."),
+    ] = None,
     jobs: JobsOption = None,
 ) -> None:
     """Answer for every field of a folder.
 
-    Example: `protloc predict runs/standard/bundle images --out answers.csv`
+    Example: `protloc predict starter images --stains green --out answers.csv`
     """
     from protloc.apply.predict import predict as run
     from protloc.apply.predictions import check_output, write_predictions
@@ -346,7 +366,8 @@ def predict(
     with console.bar("predicting") as progress:
         made = run(
             model, source, stains=None if stains is None else parsed_stains(stains), reading=reading,
-            tta=tta, adapt=adapt, jobs=jobs, progress=progress,
+            tta=tta, adapt=adapt, prior=None if prior is None else prior_of(prior, model.vocabulary), jobs=jobs,
+            progress=progress,
         )  # fmt: skip
     write_predictions(made, out, style=format_.value)
     console.say(made.summary(out))

@@ -10,6 +10,8 @@ import typer
 
 if TYPE_CHECKING:
     from protloc.atlas.stains import Stain
+    from protloc.atlas.vocabulary import Vocabulary
+    from protloc.judge.prior import Prior
 
 # ruff: noqa: UP045 - typer reads Optional[...] at run time
 
@@ -106,17 +108,33 @@ def parsed_keys(words: str | None) -> list[str] | None:
     return names
 
 
-def with_epochs(assignments: list[str] | None, epochs: int | None) -> list[str]:
-    """Join ``--set`` and ``--epochs``."""
-    return [*(assignments or []), *([f"epochs={epochs}"] if epochs is not None else [])]
+def with_settings(assignments: list[str] | None, **named: int | str | None) -> list[str]:
+    """Join ``--set`` and the settings that have an option of their own, those that were said."""
+    return [*(assignments or []), *(f"{name}={value}" for name, value in named.items() if value is not None)]
+
+
+def prior_of(table: Path, vocabulary: Vocabulary) -> Prior:
+    """State the prevalences of a label table as the prior of fields to come.
+
+    Raises:
+        TableError: if it is no label table of the vocabulary.
+    """
+    from protloc.atlas.table import read_labels
+    from protloc.judge.prior import Prior
+
+    labels = read_labels(table, vocabulary)
+    return Prior(f"{table.name} ({len(labels.ids):,} fields)", tuple(labels.targets.mean(axis=0).tolist()))
 
 
 def bundle_folder(given: Path) -> Path:
-    """Return the bundle of a run, or the folder itself.
+    """Return the bundle of a run, or the folder itself; of ``starter``, unless there is one here, protloc's own.
 
     Raises:
-        RunError, BundleError: if it is a run that has no bundle yet.
+        RunError, BundleError: if it is a run that has no bundle yet, or the starter model is missing.
     """
+    from protloc.learn.starter import named_bundle
+
+    given = named_bundle(given)
     inside = given / "bundle"
     if (given / "settings.toml").is_file() and not (inside / "model.json").is_file():
         from protloc.learn.runs import read_run

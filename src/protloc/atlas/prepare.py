@@ -25,7 +25,7 @@ from protloc.atlas.stains import Stain
 from protloc.atlas.store import FORMAT, Store, partial_of, sealed
 from protloc.atlas.table import LabelTable, read_labels
 from protloc.atlas.vocabulary import Vocabulary, load_vocabulary
-from protloc.errors import ImageError, StoreError
+from protloc.errors import ImageError, SettingsError, StoreError
 from protloc.progress import Progress
 
 REJECTED_COLUMNS = ["id", "file", "reason"]
@@ -99,7 +99,7 @@ def prepare(
     Raises:
         ImageError: if the source has no such images.
         TableError: if the label table is wrong.
-        SettingsError: if ``jobs`` is less than one.
+        SettingsError: if ``jobs`` is less than one, or the images are clean stains of a side other than ``reading``'s.
         StoreError: if ``store`` exists with other content or cannot be written, no field is left, or one is rejected
             under ``strict``; the rejected fields are then in ``<store>.rejected.csv``.
     """
@@ -108,7 +108,9 @@ def prepare(
     reading = reading or Reading()
     table = read_labels(labels, vocabulary) if labels is not None else None
     fields = find_fields(source, reading.stains)
-    description = _describe(source, labels, reading=reading, vocabulary=vocabulary)
+    simulation = _simulation(source)
+    _check_clean(simulation, reading)
+    description = _describe(source, labels, reading=reading, vocabulary=vocabulary, simulation=simulation)
     listing = _listing(fields)
     plan = _digest(description, asdict(reading), sha256_of(labels) if labels else None, [file[:2] for file in listing])
     workers = threads(jobs)
@@ -128,9 +130,36 @@ def prepare(
     return _prepared(Store.open(store, verify=False), resumed=resumed)
 
 
-def _describe(source: Path, labels: Path | None, *, reading: Reading, vocabulary: Vocabulary) -> dict[str, Any]:
+def _simulation(source: Path) -> dict[str, Any] | None:
+    """Return the arguments of the simulated atlas that a folder of images belongs to, None where there is none."""
+    for file in (source / "simulation.json", source.resolve().parent / "simulation.json"):
+        if file.is_file():
+            return json.loads(file.read_text("utf-8"))
+    return None
+
+
+def _check_clean(simulation: dict[str, Any] | None, reading: Reading) -> None:
+    """Refuse to shrink clean stains: the mean of square roots is not the root of the mean."""
+    if not simulation or not simulation.get("clean"):
+        return
+    if (side := reading.tile or simulation["side"]) != reading.side:
+        raise SettingsError(
+            f"--side: {reading.side} px, but the images are clean stains of {side} px, expected the same: they cannot "
+            f"be shrunk. Say --side {side}, or simulate them at {reading.side} px."
+        )
+
+
+def _describe(
+    source: Path,
+    labels: Path | None,
+    *,
+    reading: Reading,
+    vocabulary: Vocabulary,
+    simulation: dict[str, Any] | None,
+) -> dict[str, Any]:
     """Return the part of ``store.json`` that is known before a field is read."""
-    return {
+    clean = {"clean": True} if simulation and simulation.get("clean") else {}
+    return clean | {
         "format": FORMAT,
         "side": reading.side,
         "tile": reading.tile,
@@ -141,7 +170,7 @@ def _describe(source: Path, labels: Path | None, *, reading: Reading, vocabulary
         "source": {
             "folder": readable(source.resolve().name),
             "labels": readable(labels.name) if labels else None,
-            "simulated": any((folder / "simulation.json").is_file() for folder in (source, source.resolve().parent)),
+            "simulated": simulation is not None,
         },
     }
 

@@ -38,6 +38,8 @@ class Store:
         tile: Side in source px of the tiles fields were cut into, or None.
         bit_depth: Bits that 16-bit files were said to have, or None where each field told it.
         seal: SHA-256 of all that the store is; another store has another one.
+        clean: Whether the images are clean stains, coded by ``atlas.simulate.code_clean``, which a camera has yet to
+            photograph; false in stores of photographs.
         source: Where the images came from: ``folder``, ``labels``, ``simulated`` (bool).
         fields: A row a field: ``id``, ``labels``, ``group``, ``source_side``, ``bit_depth``, and ``mean_<stain>``,
             ``sd_<stain>`` in grey levels of 255.
@@ -52,6 +54,7 @@ class Store:
     tile: int | None
     bit_depth: int | None
     seal: str
+    clean: bool
     source: Mapping[str, Any]
     fields: pd.DataFrame
     shards: tuple[str, ...]
@@ -80,6 +83,7 @@ class Store:
             tile=written["tile"],
             bit_depth=written["bit_depth"],
             seal=written["seal"],
+            clean=written.get("clean", False),  # stores of photographs do not mention it
             source=written["source"],
             fields=pq.read_table(folder / "fields.parquet").to_pandas(),
             shards=tuple(name for name in written["sha256"] if name.endswith(".npy")),

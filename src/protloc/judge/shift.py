@@ -94,7 +94,7 @@ def em_prevalences(probabilities: ArrayLike, *, prevalences: ArrayLike, judged: 
         prevalences: Share of the fields with each class where they were calibrated, (classes,) in 0..1.
         judged: How many fields those were.
     """
-    given, before = _each_member(probabilities), np.asarray(prevalences, np.float64)
+    given, before = each_member(probabilities), np.asarray(prevalences, np.float64)
     known = (before > 0) & (before < 1)
     old = np.where(known, before, 0.5)
     absent = (1 - given) / (1 - old)
@@ -126,7 +126,7 @@ def black_box_prevalences(
         prevalences: Share of the labelled fields with each class, (classes,) in 0..1.
         judged: How many labelled fields there were.
     """
-    share, before = _each_member(called).mean(axis=0), np.asarray(prevalences, np.float64)
+    share, before = each_member(called).mean(axis=0), np.asarray(prevalences, np.float64)
     hits, alarms, fields = np.asarray(hits, np.float64), np.asarray(alarms, np.float64), len(share)
     gap = np.maximum(hits - alarms, 1e-3)
     found = _inside((share.mean(axis=0) - alarms) / gap, before, fields=fields)
@@ -151,7 +151,7 @@ def adapted(rule: AnswerRule, logits: ArrayLike, *, estimator: Estimator = "blac
         estimator: Of prevalences: ``black box``, or ``em``, which gains less and loses where calibrated logits are not
             quite log-odds (``docs/thresholds.md``).
     """
-    logits = _each_member(logits)
+    logits = each_member(logits)
     told = logits[:, ~np.isnan(logits).any(axis=(0, 2))]
     fields = told.shape[1]
     reason = _why_not(rule, fields=fields)
@@ -185,20 +185,37 @@ def _why_not(rule: AnswerRule, *, fields: int) -> str:
     return ""
 
 
-def _each_member(given: ArrayLike) -> Floats:
-    """Give what is of one network the shape of an ensemble's, (members, fields, classes)."""
+def each_member(given: ArrayLike) -> Floats:
+    """Give what is of one network the shape of an ensemble's, (members, fields, classes), float64."""
     given = np.asarray(given, np.float64)
     return given if given.ndim == 3 else given[None]
+
+
+def log_odds(shares: Floats) -> Floats:
+    """Return the log-odds of shares in 0..1, of the same shape, in nats; finite at 0 and 1 too."""
+    return logit(np.clip(shares, 1e-12, 1 - 1e-12))
+
+
+def believed(changes: Floats, variances: Floats, *, untold: float) -> Floats:
+    """Shrink changes of log-odds by how well they are known: an empirical Bayes estimate over the classes.
+
+    Args:
+        changes: As they were found, (classes,), in nats.
+        variances: Squares of their standard errors, (classes,), above 0; inf where nothing is known.
+        untold: Squared change to be expected, which weighs the classes when their changes are pooled.
+    """
+    weights = 1 / (variances + untold) ** 2
+    above = changes**2 - np.where(np.isfinite(variances), variances, 0)
+    spread = max(float(np.sum(weights * above)), 0) / max(float(weights.sum()), 1e-12)
+    return changes * spread / (spread + variances)
 
 
 def _shrink(before: Floats, found: Floats, variances: Floats) -> Prevalences:
     """Shrink what was found towards what was before; ``variances`` are those of the change of log-odds."""
     known = (before > 0) & (before < 1)
-    change = _changes(before, found)
     squared = np.where(known, variances, np.inf)
-    weight = 1 / (squared + UNTOLD) ** 2
-    spread = max(float(np.sum(weight * (change**2 - np.where(known, squared, 0)))), 0) / max(float(weight.sum()), 1e-12)
-    after = np.where(known, expit(_logit(before) + change * spread / (spread + squared)), before)
+    change = believed(_changes(before, found), squared, untold=UNTOLD)
+    after = np.where(known, expit(log_odds(before) + change), before)
     return Prevalences(before, np.where(known, found, before), np.sqrt(squared), after)
 
 
@@ -210,8 +227,4 @@ def _inside(found: Floats, before: Floats, *, fields: int) -> Floats:
 
 def _changes(before: Floats, after: Floats) -> Floats:
     known = (before > 0) & (before < 1)
-    return np.where(known, _logit(after) - _logit(before), 0.0)
-
-
-def _logit(share: Floats) -> Floats:
-    return logit(np.clip(share, 1e-12, 1 - 1e-12))
+    return np.where(known, log_odds(after) - log_odds(before), 0.0)

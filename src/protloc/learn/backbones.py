@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import OrderedDict
+from collections.abc import Sequence
 from itertools import pairwise
 
 import timm
@@ -28,6 +29,8 @@ def build_network(
     dropout: float = 0.0,
     side: int = 128,
     seed: int = 0,
+    stain_names: Sequence[str] = (),
+    class_names: Sequence[str] = (),
 ) -> nn.Module:
     """Build a network that takes normalised fields and returns logits.
 
@@ -35,17 +38,20 @@ def build_network(
         backbone: ``baseline-cnn``, or any name timm knows.
         stains: Channels of the input; the first layer is adapted (see :func:`protloc.learn.weights.fit_weights`).
         classes: Number of logits.
-        weights: ``none``, ``imagenet``, ``efficientnet-lite0``, a ``.safetensors`` file or a bundle folder.
+        weights: ``none``, ``imagenet``, ``efficientnet-lite0``, ``starter``, a ``.safetensors`` file or a bundle
+            folder.
         dropout: Share in 0..1 of the values dropped before the head, and after every block of the baseline CNN.
         side: Height and width of the input in px.
         seed: Decides the initial weights that ``weights`` does not give.
+        stain_names: Names of the channels in order, by which the weights of a bundle are fitted.
+        class_names: Names of the logits in order, likewise.
 
     Returns:
         Module from float32 (fields, stains, side, side) to float32 (fields, classes).
 
     Raises:
         SettingsError: if the backbone is unknown or cannot take such an image.
-        WeightsError: if the weights cannot be had or do not fit.
+        WeightsError, BundleError: if the weights cannot be had or do not fit.
         MissingExtraError: if the weights come in a package that is not installed.
     """
     with seeded(seed, NETWORK):
@@ -54,7 +60,8 @@ def build_network(
         else:
             network = _timm_network(backbone, stains=stains, classes=classes, dropout=dropout, side=side)
     if weights != "none":
-        fit_weights(network, read_weights(weights, backbone=backbone, side=side), place=f"weights {weights}")
+        initial = read_weights(weights, backbone=backbone, side=side)
+        fit_weights(network, initial, place=f"weights {weights}", stains=stain_names, classes=class_names)
     return network
 
 

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from protloc.atlas.files import StrPath, atomic_file, write_json
 from protloc.atlas.stains import Stain
 from protloc.atlas.vocabulary import Vocabulary
 from protloc.errors import BundleError, SettingsError, VocabularyError
 from protloc.judge.answering import AnswerRule
-from protloc.learn.backbones import build_network
+from protloc.judge.prior import Prior
+from protloc.learn.bundle_checks import check_prior, check_rule, check_subset, check_vector, check_whole, subset_name
+from protloc.learn.lite import LITE_BACKBONE, LiteNetwork
 from protloc.learn.network import Ensemble, FieldNetwork, Normalisation
 
 FORMAT = 2  # 1 had thresholds instead of a rule for answers
@@ -59,6 +61,9 @@ class Bundle:
         protloc_version: Version that trained it.
         tile: Side in source px of the tiles it was trained on, or None for whole fields.
         bit_depth: Bits that 16-bit files were said to have, or None where each field told it.
+        rules: How logits become answers where only some of the stains are given, by their sorted names joined by
+            ``+``, as in ``blue+green``.
+        prior: How often classes are to be expected in fields nobody said more about, or None.
         folder: Where it was loaded from, or None.
     """
 
@@ -72,7 +77,19 @@ class Bundle:
     protloc_version: str
     tile: int | None = None
     bit_depth: int | None = None
+    rules: Mapping[str, AnswerRule] = field(default_factory=dict[str, AnswerRule])
+    prior: Prior | None = None
     folder: Path | None = None
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Return the names of the stains that must be given.
+
+        They are all, unless it learnt to do without: then the protein's alone.
+        """
+        names = tuple(stain.name for stain in self.stains)
+        protein = self.settings.get("protein_stain")
+        return (protein,) if self.settings.get("stain_dropout", 0) > 0 and protein in names else names
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -80,17 +97,32 @@ class Bundle:
         figures = [member.metrics for member in self.members]
         return dict(figures[0]) if len(figures) == 1 else {name: _mean(figures, name) for name in figures[0]}
 
-    def with_rule(self, rule: AnswerRule) -> Bundle:
-        """Return a bundle of the same networks that answers by another rule."""
-        return replace(self, rule=rule)
+    def rule_for(self, stains: Collection[str]) -> AnswerRule:
+        """Return how logits become answers where these stains are given; if none was fitted to them, that of all."""
+        return self.rules.get(subset_name(stains), self.rule)
 
-    def save(self, folder: Path) -> None:
-        """Write ``model.safetensors``, then ``model.json`` with its SHA-256: half a bundle is never read as a whole."""
+    def with_rule(self, rule: AnswerRule, rules: Mapping[str, AnswerRule] | None = None) -> Bundle:
+        """Return a bundle of the same networks that answers by another rule, and by others where stains are missing."""
+        return replace(self, rule=rule, rules=rules or {})
+
+    def save(self, folder: Path, *, half: bool = False) -> None:
+        """Write ``model.safetensors``, then ``model.json`` with its SHA-256: half a bundle is never read as a whole.
+
+        Args:
+            folder: Is made where it is missing.
+            half: Write float16 instead of float32, in half the bytes; loaded, they are float32 again.
+
+        Raises:
+            BundleError: if half precision cannot hold a number.
+        """
         tensors = _joined([member.state for member in self.members])
+        if half:
+            tensors = {name: _halved(name, tensor) for name, tensor in tensors.items()}
         weights = save({name: tensor.contiguous() for name, tensor in tensors.items()})
         with atomic_file(folder / WEIGHTS_FILE) as temporary:
             temporary.write_bytes(weights)
-        write_json(folder / DESCRIPTION_FILE, self._description() | {"sha256": hashlib.sha256(weights).hexdigest()})
+        description = self._description() | ({"half": True} if half else {})
+        write_json(folder / DESCRIPTION_FILE, description | {"sha256": hashlib.sha256(weights).hexdigest()})
 
     @classmethod
     def load(cls, folder: StrPath) -> Bundle:
@@ -108,7 +140,7 @@ class Bundle:
                 "If the training was killed, say train --resume; else copy the bundle again."
             )
         try:
-            bundle = replace(_from_description(described, load(weights)), folder=folder)
+            bundle = replace(_from_description(described, _as_float32(load(weights))), folder=folder)
             _check_numbers(bundle)
         except (LookupError, TypeError, ValueError, AttributeError, SafetensorError, VocabularyError) as error:
             raise BundleError(
@@ -132,7 +164,7 @@ class Bundle:
     def _network_of(self, member: Member) -> FieldNetwork:
         stains, classes = len(self.stains), len(self.vocabulary)
         try:
-            network = build_network(self.backbone, stains=stains, classes=classes, side=self.side)
+            network = _untrained(self.backbone, stains=stains, classes=classes, side=self.side)
             _check_fit(member.state, network.state_dict())
             network.load_state_dict(dict(member.state))
         except (RuntimeError, ValueError, SettingsError) as error:
@@ -152,7 +184,8 @@ class Bundle:
             "bit_depth": self.bit_depth,
             "stains": [asdict(stain) for stain in self.stains],
             "vocabulary": self.vocabulary.to_json(),
-            "answers": self.rule.to_json(),
+            **_answers(self.rule, self.rules),
+            **({"prior": self.prior.to_json()} if self.prior else {}),
             "members": [
                 {"normalisation": asdict(member.normalisation), "metrics": dict(member.metrics)}
                 for member in self.members
@@ -180,23 +213,55 @@ def ensemble(bundles: Sequence[Bundle], *, rule: AnswerRule) -> Bundle:
                     f"{getattr(first, name)}; expected the same. Join bundles trained alike."
                 )
     members = tuple(member for bundle in bundles for member in bundle.members)
-    return replace(first, rule=rule, members=members, folder=None)
+    return replace(first.with_rule(rule), members=members, folder=None)
 
 
-def write_rule(folder: Path, rule: AnswerRule) -> None:
+def write_rule(folder: Path, rule: AnswerRule, rules: Mapping[str, AnswerRule] | None = None) -> None:
     """Give a bundle on disk another rule, whole or not at all; its weights are not touched.
+
+    Args:
+        folder: The bundle.
+        rule: How it answers where all stains are given.
+        rules: How where some are, see :attr:`Bundle.rules`; those it had are gone in any case.
 
     Raises:
         BundleError: if the folder is no bundle.
     """
     file = folder / DESCRIPTION_FILE
-    write_json(file, _read_description(file) | {"answers": rule.to_json()})
+    described = {name: value for name, value in _read_description(file).items() if name != "rules"}
+    write_json(file, described | _answers(rule, rules or {}))
 
 
 def portable_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Copy a network's state to the processor, floats as float32, so that later training leaves it alone."""
-    copied = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in state.items()}
-    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in copied.items()}
+    return _as_float32({name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in state.items()})
+
+
+def _as_float32(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+
+
+def _halved(name: str, tensor: Tensor) -> Tensor:
+    halved = tensor.half() if tensor.is_floating_point() else tensor
+    if not torch.isfinite(halved).all():
+        raise BundleError(
+            f"{name}: holds {tensor.abs().max():g}, half precision nothing above 65504. Save it in full precision."
+        )
+    return halved
+
+
+def _untrained(backbone: str, *, stains: int, classes: int, side: int) -> nn.Module:
+    if backbone == LITE_BACKBONE:
+        with torch.random.fork_rng(devices=[]):  # who loads a model draws no random number
+            return LiteNetwork(stains=stains, classes=classes)
+    from protloc.learn.backbones import build_network  # timm takes longer to import than a bundle to load
+
+    return build_network(backbone, stains=stains, classes=classes, side=side)
+
+
+def _answers(rule: AnswerRule, rules: Mapping[str, AnswerRule]) -> dict[str, Any]:
+    fitted = {name: each.to_json() for name, each in rules.items()}
+    return {"answers": rule.to_json()} | ({"rules": fitted} if fitted else {})
 
 
 def _mean(figures: Sequence[Mapping[str, Any]], name: str) -> float | None:
@@ -225,7 +290,7 @@ def _parted(tensors: Mapping[str, Tensor], members: int) -> list[dict[str, Tenso
 
 
 def _from_description(described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Bundle:
-    told = described["members"]
+    told, prior = described["members"], described.get("prior")
     states = _parted(tensors, len(told))
     return Bundle(
         backbone=described["backbone"],
@@ -238,6 +303,8 @@ def _from_description(described: Mapping[str, Any], tensors: Mapping[str, Tensor
         protloc_version=described["protloc_version"],
         tile=described["tile"],
         bit_depth=described["bit_depth"],
+        rules={name: AnswerRule.from_json(rule) for name, rule in described.get("rules", {}).items()},
+        prior=None if prior is None else Prior.from_json(prior),
     )
 
 
@@ -248,44 +315,18 @@ def _member(entry: Mapping[str, Any], state: Mapping[str, Tensor]) -> Member:
 
 def _check_numbers(bundle: Bundle) -> None:
     """Refuse what no run writes: it would fail far from here, or answer wrongly without a word."""
-    _check_whole("side", bundle.side)
+    classes, stains = len(bundle.vocabulary), [stain.name for stain in bundle.stains]
+    check_whole("side", bundle.side)
+    check_vector("stain_dropout", (bundle.settings.get("stain_dropout", 0),), length=1, least=0, most=1)
     for member in bundle.members:
-        _check_vector("means", member.normalisation.means, length=len(bundle.stains))
-        _check_vector("deviations", member.normalisation.deviations, length=len(bundle.stains), least=0)
-    _check_rule(bundle.rule, classes=len(bundle.vocabulary))
-
-
-def _check_rule(rule: AnswerRule, *, classes: int) -> None:
-    calibration, thresholds, cuts = rule.calibration, rule.thresholds, rule.cuts
-    _check_vector("slopes", calibration.slopes, length=classes, least=0)
-    _check_vector("intercepts", calibration.intercepts, length=classes)
-    _check_vector("present_from", cuts.present_from, length=classes, least=0)
-    shares = {"values": thresholds.values, "absent_below": cuts.absent_below, "prevalences": rule.prevalences}
-    fitted = {"hits": thresholds.hits, "alarms": thresholds.alarms}  # none where thresholds were not fitted
-    for name, values in (shares | {name: rates for name, rates in fitted.items() if rates}).items():
-        _check_vector(name, values, length=classes, least=0, most=1)
-    _check_vector("error_rate", (cuts.error_rate,), length=1, least=0, most=1)
-    _check_vector("scores", tuple(thresholds.scores.values()), length=len(thresholds.scores))
-    _check_whole("fields", rule.fields)
-    if rule.poses not in (1, 8):
-        raise ValueError(f"poses: {rule.poses!r}, expected 1 or 8")
-
-
-def _check_vector(
-    name: str, values: Sequence[Any], *, length: int, least: float = -math.inf, most: float = math.inf
-) -> None:
-    if len(values) != length:
-        raise ValueError(f"{name}: of length {len(values)}, expected {length}")
-    for value in values:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or not least <= value <= most:
-            expected = "finite numbers" if math.isinf(least) else f"numbers from {least:g} to {most:g}"
-            raise ValueError(f"{name}: {value!r}, expected {expected}")
-
-
-def _check_whole(name: str, value: Any) -> None:  # noqa: ANN401 - read from a file
-    if type(value) is not int or value < 0:
-        raise ValueError(f"{name}: {value!r}, expected a whole number")
+        check_vector("means", member.normalisation.means, length=len(stains))
+        check_vector("deviations", member.normalisation.deviations, length=len(stains), least=0)
+    check_rule(bundle.rule, classes=classes)
+    for name, rule in bundle.rules.items():
+        check_subset(name, stains=stains, needed=bundle.needed)
+        check_rule(rule, classes=classes)
+    if bundle.prior is not None:
+        check_prior(bundle.prior, classes=classes)
 
 
 def _check_fit(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:

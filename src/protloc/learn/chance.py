@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 # what the random numbers are for: two purposes never share a stream
-NETWORK, ORDER, AUGMENTATION, DROPOUT = range(1, 5)
+NETWORK, ORDER, AUGMENTATION, DROPOUT, CAMERA = range(1, 6)
 
 
 def number_of(seed: int, *place: int) -> int:

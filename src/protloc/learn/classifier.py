@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -12,16 +13,18 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from protloc.judge import metrics
 from protloc.learn.augment import Augmentation, augment
-from protloc.learn.chance import AUGMENTATION, DROPOUT, generator_of, seeded
+from protloc.learn.chance import AUGMENTATION, CAMERA, DROPOUT, generator_of, number_of, seeded
 from protloc.learn.data import Batch
 from protloc.learn.losses import Loss
 from protloc.learn.network import FieldNetwork
 from protloc.learn.recipes import TrainSettings
 
 THRESHOLD = 0.5
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Classifier(LightningModule):
         settings: Of the run.
         augmentation: What is done to training fields.
         steps: Batches of the whole run.
+        photograph: Photographs clean stains at every step, by cameras that a number decides; None for fields that are
+            photographs.
 
     Attributes:
         figures: Those of the last validation; None if a logit was no number.
@@ -51,7 +56,14 @@ class Classifier(LightningModule):
     """
 
     def __init__(
-        self, network: FieldNetwork, *, loss: Loss, settings: TrainSettings, augmentation: Augmentation, steps: int
+        self,
+        network: FieldNetwork,
+        *,
+        loss: Loss,
+        settings: TrainSettings,
+        augmentation: Augmentation,
+        steps: int,
+        photograph: Callable[[Tensor, int], Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.network = network
@@ -60,8 +72,17 @@ class Classifier(LightningModule):
         self._loss = loss
         self._augmentation = augmentation
         self._steps = steps
+        self._photograph = photograph
+        self._averaged: AveragedModel | None = (
+            averaged_copy(network, settings.averaging) if settings.averaging else None
+        )
         self._losses: list[tuple[Tensor, int]] = []
         self._seen: list[tuple[Tensor, Tensor]] = []
+
+    @property
+    def answering(self) -> FieldNetwork:
+        """Return the network that is validated and kept: of averaged weights where the settings ask for it."""
+        return self.network if self._averaged is None else cast("FieldNetwork", self._averaged.module)
 
     def on_train_epoch_start(self) -> None:
         """Forget the losses of the epoch before."""
@@ -71,7 +92,9 @@ class Classifier(LightningModule):
         """Return the loss of a batch; chance depends on seed, epoch and step alone."""
         place = (self.current_epoch, batch_idx)
         generator = generator_of(self.settings.seed, AUGMENTATION, *place)
-        images = augment(batch.images, augmentation=self._augmentation, generator=generator)
+        images = augment(
+            batch.images, augmentation=self._augmentation, generator=generator, photograph=self._photographer(*place)
+        )
         with seeded(self.settings.seed, DROPOUT, *place, device=self.device):
             loss = self._loss(self.network(images), batch.targets)
         self._losses.append((loss.detach(), len(images)))
@@ -80,7 +103,12 @@ class Classifier(LightningModule):
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: ARG002 - Lightning's signature
         """Shorten a gradient that is too long; Lightning itself refuses to, for fused optimisers in bf16."""
         if self.settings.gradient_clip:
-            nn.utils.clip_grad_norm_(self.parameters(), self.settings.gradient_clip)
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_clip)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:  # noqa: ANN401, ARG002 - Lightning's
+        """Take the weights of the step into the average."""
+        if self._averaged is not None:
+            self._averaged.update_parameters(self.network)
 
     @property
     def train_loss(self) -> float:
@@ -90,7 +118,7 @@ class Classifier(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
         """Keep the logits of a batch: figures are made of the whole part, never averaged over batches."""
-        self._seen.append((self.network(batch.images), batch.targets))
+        self._seen.append((self.answering(batch.images), batch.targets))
 
     def on_validation_epoch_end(self) -> None:
         """Judge the whole validation part."""
@@ -107,6 +135,41 @@ class Classifier(LightningModule):
             optimizer, lambda step: rate_factor(step, steps=self._steps, settings=self.settings)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _photographer(self, *place: int) -> Callable[[Tensor], Tensor] | None:
+        """Return what photographs the fields of a step; its cameras depend on seed, epoch and step alone."""
+        take, number = self._photograph, number_of(self.settings.seed, CAMERA, *place)
+        return None if take is None else lambda moved: take(moved, number)
+
+
+def averaged_copy(network: nn.Module, decay: float) -> AveragedModel:
+    """Copy a network, to be kept at the moving average of its weights.
+
+    The statistics of batch norm are averaged like the weights: they describe what these weights made of the fields, so
+    those of averaged weights lie nearest to their average. Its counts of batches are copied.
+
+    Args:
+        network: What is trained.
+        decay: Share of the old average that a step keeps, once :func:`decay_after` has risen to it.
+    """
+
+    @torch.no_grad()
+    def follow(averages: Tensors, weights: Tensors, steps: Tensor | int) -> None:
+        if averages[0].is_floating_point():
+            get_ema_multi_avg_fn(decay_after(int(steps), decay=decay))(averages, weights, steps)
+            return
+        for average, weight in zip(averages, weights, strict=True):
+            average.copy_(weight)
+
+    return AveragedModel(network, multi_avg_fn=follow, use_buffers=True).requires_grad_(requires_grad=False)
+
+
+def decay_after(steps: int, *, decay: float) -> float:
+    """Return the decay after some steps: it rises, so that a short run too forgets its first weights.
+
+    The rise is that of TensorFlow's ``ExponentialMovingAverage`` with ``num_updates``.
+    """
+    return min(decay, (1 + steps) / (10 + steps))
 
 
 def figures_of(logits: NDArray[np.float32], targets: NDArray[np.uint8]) -> Figures:

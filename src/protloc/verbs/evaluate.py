@@ -133,7 +133,7 @@ def evaluate(
 def _write(run: Run, store: Store, judged: Judged, evaluation: Evaluation) -> Evaluated:
     for part, said in judged.parts.items():
         said.write(predictions_file(run.folder, part))
-    write_rule(run.bundle_folder, judged.rule)
+    write_rule(run.bundle_folder, judged.rule, judged.rules)
     evaluation.write(run.folder / "evaluation.json")
     content = _content(run, store, judged, evaluation)
     write_text(run.bundle_folder / "README.md", model_card(content))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, astuple, dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from protloc.curate.split import Folds, Split, rows_of
 from protloc.errors import SplitError
 from protloc.judge.answering import AnswerRule, Answers, answer, cross_fitted, fit_rule
 from protloc.judge.predictions import PartPredictions
+from protloc.learn.bundle import Bundle
+from protloc.learn.bundle_checks import subset_name
 from protloc.learn.runs import Run
 from protloc.progress import Progress
 from protloc.show.report_content import OUT_OF_FOLD
@@ -38,6 +41,7 @@ class Judged:
     Attributes:
         parts: The answers of each part; the last one is what the report is about.
         rule: What the bundle shall answer by.
+        rules: What by where some stains are missing, see :attr:`protloc.learn.bundle.Bundle.rules`.
         sizes: Fields of each part, or fold.
         learnt: Rows of the training fields.
         leaks: What the judged fields share with training and validation fields, None where groups are unknown.
@@ -47,6 +51,7 @@ class Judged:
 
     parts: Mapping[str, PartPredictions]
     rule: AnswerRule
+    rules: Mapping[str, AnswerRule]
     sizes: Mapping[str, int]
     learnt: NDArray[np.intp]
     leaks: Leaks | None
@@ -75,11 +80,17 @@ def _judge_parts(run: Run, store: Store, split: Split, how: How, progress: Progr
         if not len(members):
             raise SplitError(f"{store.folder}: the {part} part of the split is empty. Split more fields.")
     validation, test = rows["validation"], rows["test"]
-    both = np.concatenate([validation, test])
-    logits = predict_rows(run.bundle(), store, both, tta=how.poses > 1, progress=progress)
+    both, bundle = np.concatenate([validation, test]), run.bundle()
+    partial, tta = _partial_stains(bundle), how.poses > 1
+    fields = len(both) + len(partial) * len(validation)
+    logits = predict_rows(bundle, store, both, tta=tta, progress=_from(0, fields, progress))
     own, new = logits[: len(validation)], logits[len(validation) :]
     known = {"truth": store.targets[validation], "logits": own, "groups": [table.groups[row] for row in validation]}
-    rule = fit_rule(**known, **asdict(how))
+    rule, rules = fit_rule(**known, **asdict(how)), dict[str, AnswerRule]()
+    for number, stains in enumerate(partial):
+        told = _from(len(both) + number * len(validation), fields, progress)
+        seen = predict_rows(bundle, store, validation, stains=stains, tta=tta, progress=told)
+        rules[subset_name(stains)] = fit_rule(**known | {"logits": seen}, **asdict(how))
     parts = {
         "validation": _predictions(table, validation, own, cross_fitted(**known, **asdict(how))),
         "test": _predictions(table, test, new, answer(rule, new)),
@@ -88,6 +99,7 @@ def _judge_parts(run: Run, store: Store, split: Split, how: How, progress: Progr
     return Judged(
         parts,
         rule,
+        rules,
         sizes={part: len(members) for part, members in rows.items()},
         learnt=rows["train"],
         leaks=leaks(groups, learnt=_learnt_from(rows), judged=test) if groups else None,
@@ -99,24 +111,29 @@ def _judge_parts(run: Run, store: Store, split: Split, how: How, progress: Progr
 def _judge_folds(run: Run, store: Store, folds: Folds, how: How, progress: Progress | None) -> Judged:
     """Answer every field by the network that did not learn from it; the rule fitted to all goes to the ensemble."""
     table, groups = grouped_table(store), audited_groups(store)
-    run.bundle()  # refuses where folds are still to be trained
-    logits = np.empty(store.targets.shape, np.float32)
+    partial = _partial_stains(run.bundle())  # which refuses where folds are still to be trained
+    fields = len(store) * (1 + len(partial))
+    logits = _out_of_fold(run, store, folds, how, progress=_from(0, fields, progress))
     fold_of = np.empty(len(store), np.intp)
     found = Leaks(0, 0, 0)
-    for fold, member in enumerate(run.folds):
+    for fold in range(folds.count):
         rows = rows_of(folds.split(fold), store.ids)
-        told = _from(found.judged, len(store), progress)
         test = rows["test"]
-        logits[test] = predict_rows(member.bundle(), store, test, tta=how.poses > 1, progress=told)
         fold_of[test] = fold
         here = leaks(groups, learnt=_learnt_from(rows), judged=test) if groups else Leaks(len(test), 0, 0)
         found = Leaks(*(a + b for a, b in zip(astuple(found), astuple(here), strict=True)))
     known = {"truth": store.targets, "logits": logits, "groups": table.groups}
+    rules: dict[str, AnswerRule] = {}
+    for number, stains in enumerate(partial, start=1):
+        told = _from(number * len(store), fields, progress)
+        seen = _out_of_fold(run, store, folds, how, stains=stains, progress=told)
+        rules[subset_name(stains)] = fit_rule(**known | {"logits": seen}, **asdict(how))
     everything = np.arange(len(store))
     said = _predictions(table, everything, logits, cross_fitted(**known, **asdict(how), blocks=fold_of))
     return Judged(
         {OUT_OF_FOLD: said},
         rule=fit_rule(**known, **asdict(how)),
+        rules=rules,
         sizes={f"fold {fold}": int((fold_of == fold).sum()) for fold in range(folds.count)},
         learnt=everything,
         leaks=found if groups else None,
@@ -125,13 +142,38 @@ def _judge_folds(run: Run, store: Store, folds: Folds, how: How, progress: Progr
     )
 
 
+def _partial_stains(bundle: Bundle) -> list[tuple[str, ...]]:
+    """Return the sets of stains that a network may be given instead of all, by name; none if it needs them all."""
+    others = [stain.name for stain in bundle.stains if stain.name not in bundle.needed]
+    return [(*bundle.needed, *some) for count in range(len(others)) for some in combinations(others, count)]
+
+
+def _out_of_fold(
+    run: Run,
+    store: Store,
+    folds: Folds,
+    how: How,
+    *,
+    stains: Collection[str] | None = None,
+    progress: Progress | None = None,
+) -> NDArray[np.float32]:
+    """Return the logits (fields, classes) of each field's network that did not learn it, given all or these stains."""
+    logits, done = np.empty(store.targets.shape, np.float32), 0
+    for fold, member in enumerate(run.folds):
+        test = rows_of(folds.split(fold), store.ids)["test"]
+        told = _from(done, len(store), progress)
+        logits[test] = predict_rows(member.bundle(), store, test, stains=stains, tta=how.poses > 1, progress=told)
+        done += len(test)
+    return logits
+
+
 def _learnt_from(rows: Mapping[str, NDArray[np.intp]]) -> NDArray[np.intp]:
     """Return the rows that had a say: validation chose the epoch and fitted the rule."""
     return np.concatenate([rows["train"], rows["validation"]])
 
 
 def _from(done: int, total: int, progress: Progress | None) -> Progress | None:
-    """Tell the progress of one fold as that of all fields."""
+    """Tell the progress of one pass as that of all."""
     return None if progress is None else lambda more, _of: progress(done + more, total)
 
 

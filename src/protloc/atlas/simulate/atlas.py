@@ -17,14 +17,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from protloc.atlas.files import StrPath, atomic_file, write_csv, write_json
-from protloc.atlas.simulate.camera import STAINS, expose
+from protloc.atlas.simulate.camera import STAINS, code_clean, expose
 from protloc.atlas.simulate.draw import FieldPlan, plan_fields
 from protloc.atlas.simulate.staining import render_clean
 from protloc.atlas.simulate.workers import spread
 from protloc.errors import SettingsError, StoreError
 from protloc.progress import Progress
 
-RENDERING = 1  # goes up when the same seed no longer gives the same pixels
+RENDERING = 2  # goes up when the same seed no longer gives the same pixels
 LEAST_SIDE, MOST_SIDE = 64, 2048
 BATCH = 4  # fields a worker gets at a time
 ARGUMENTS_FILE = "simulation.json"
@@ -74,6 +74,7 @@ class _Arguments:
     seed: int
     balanced: bool
     masks: bool
+    clean: bool
     rendering: int = RENDERING
 
 
@@ -86,13 +87,16 @@ def simulate(
     jobs: int | None = None,
     balanced: bool = False,
     masks: bool = False,
+    clean: bool = False,
     progress: Progress | None = None,
 ) -> SimulatedAtlas:
     """Write a synthetic atlas in Kaggle's layout, with what is true about it.
 
     ``dest`` gets ``train.csv`` (``Id,Target``), ``train/<id>_{red,green,blue,yellow}.png`` (8-bit gray),
     ``fields.csv`` (antibody, gene, cell line, plate, well, duplicate_of and the exposure of every field) and
-    ``simulation.json`` (these arguments). All is written to ``dest`` + ``.partial`` and renamed at the end; after a
+    ``simulation.json`` (these arguments). With ``clean`` the images are no photographs but the clean stains, coded in
+    8 bits (``code_clean``), for a camera that exposes them when they are loaded; ``fields.csv`` then tells the exposure
+    they would have had. All is written to ``dest`` + ``.partial`` and renamed at the end; after a
     kill the same call goes on where it was, another call starts clean. Equal arguments give equal bytes, whatever
     ``jobs``; a smaller atlas is the beginning of a larger one of the same seed.
 
@@ -106,13 +110,14 @@ def simulate(
         balanced: Draw most label sets by class, rare classes far above their real frequency.
         masks: Also write ``masks/<id>_<class id>.png``, 255 where the label's own light, before blur, noise and all
             other light, is above a quarter of its bright end (99.9th percentile), 0 elsewhere.
+        clean: Write coded clean stains instead of photographs.
         progress: Told after each few finished fields.
 
     Raises:
         SettingsError: if ``fields``, ``side``, ``seed`` or ``jobs`` is out of range.
         StoreError: if something else stands at ``dest``.
     """
-    arguments = _Arguments(fields, side, seed, balanced, masks)
+    arguments = _Arguments(fields, side, seed, balanced, masks, clean)
     _check(arguments, jobs)
     plans = plan_fields(fields, side=side, seed=seed, balanced=balanced)
     dest = Path(dest).resolve()
@@ -180,7 +185,7 @@ def _render_all(
         plan for plan in plans if not all(file.exists() for file in _files_of(folder, plan, masks=arguments.masks))
     ]
     batches = [waiting[start : start + BATCH] for start in range(0, len(waiting), BATCH)]
-    work = partial(_render_batch, folder=folder, seed=arguments.seed, masks=arguments.masks)
+    work = partial(_render_batch, folder=folder, arguments=arguments)
     workers = min(jobs or os.cpu_count() or 1, max(len(batches) // 2, 1))
     done = len(plans) - len(waiting)
     for finished in spread(work, batches, workers=workers):
@@ -189,16 +194,24 @@ def _render_all(
             progress(done, len(plans))
 
 
-def _render_batch(plans: list[FieldPlan], *, folder: Path, seed: int, masks: bool) -> int:
+def _render_batch(plans: list[FieldPlan], *, folder: Path, arguments: _Arguments) -> int:
     for plan in plans:
-        clean = render_clean(plan, seed=seed)
-        images = expose(clean.stains, plan.camera, rng=np.random.default_rng([seed, 4, plan.index]))
-        pictures: list[NDArray[np.uint8]] = [*images]
-        if masks:
-            pictures += [clean.masks[label].astype(np.uint8) * np.uint8(255) for label in plan.antibody.labels]
-        for file, picture in zip(_files_of(folder, plan, masks=masks), pictures, strict=True):
+        pictures = _pictures(plan, arguments)
+        for file, picture in zip(_files_of(folder, plan, masks=arguments.masks), pictures, strict=True):
             _write_png(file, picture)
     return len(plans)
+
+
+def _pictures(plan: FieldPlan, arguments: _Arguments) -> list[NDArray[np.uint8]]:
+    """Draw the four stains of a field, then its masks where they are wanted; each (side, side), uint8."""
+    drawn = render_clean(plan, seed=arguments.seed)
+    if arguments.clean:
+        pictures = [*code_clean(drawn.stains)]
+    else:
+        pictures = [*expose(drawn.stains, plan.camera, rng=np.random.default_rng([arguments.seed, 4, plan.index]))]
+    if arguments.masks:
+        pictures += [drawn.masks[label].astype(np.uint8) * np.uint8(255) for label in plan.antibody.labels]
+    return pictures
 
 
 def _files_of(folder: Path, plan: FieldPlan, *, masks: bool) -> list[Path]:

@@ -12,6 +12,11 @@ from protloc.atlas.simulate.textures import FloatImage
 
 STAINS = ("red", "green", "blue", "yellow")
 REFERENCE = 164 / 256  # µm; photons are counted for a pixel of this size, and fall with its area
+PIXEL_BLUR = 0.3  # px; a pixel itself blurs by about 0.3 of its side
+LEAST_PHOTONS = 0.5  # at the bright end of a pixel, however small
+HOT_SHARE = 0.4  # mean brightness of a hot pixel, as a share of the level
+BRIGHTEST = 4.0  # bright ends; the most light that coded clean stains can hold
+WHITE = 255
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,8 @@ class Camera:
         shading_angle: Where it is brightest, in radians.
         bleed: Share of red and of yellow that shows in green.
         hot: Share of pixels that are bright for no reason.
+        smooth: Gaussian blur in px of the light with its noise (standard deviation), before it becomes 8 bits:
+            fields shrunk from larger originals have smooth noise.
     """
 
     pixel: float
@@ -43,6 +50,26 @@ class Camera:
     shading_angle: float = 0.0
     bleed: tuple[float, float] = (0.01, 0.01)
     hot: float = 0.0
+    smooth: float = 0.0
+
+    @property
+    def blur(self) -> float:
+        """Return the blur of optics and pixel together, in px (standard deviation)."""
+        return float(np.hypot(self.focus / self.pixel, PIXEL_BLUR))
+
+    @property
+    def full(self) -> tuple[float, ...]:
+        """Return the photons at the bright end of each stain in a pixel of this camera."""
+        return tuple(max(photons * (self.pixel / REFERENCE) ** 2, LEAST_PHOTONS) for photons in self.photons)
+
+    @property
+    def floor(self) -> tuple[float, ...]:
+        """Return what is subtracted of each stain, in photons: the background, and its noise ``offset`` times."""
+        dark = [full * share for full, share in zip(self.full, self.background, strict=True)]
+        return tuple(
+            light + times * float(np.sqrt(light + self.read_noise**2))
+            for light, times in zip(dark, self.offset, strict=True)
+        )
 
 
 def expose(clean: FloatImage, camera: Camera, *, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -78,19 +105,31 @@ def shading(side: int, camera: Camera) -> FloatImage:
     return (1 + np.float32(camera.shading) * (across - bowl)).astype(np.float32)
 
 
+def code_clean(light: FloatImage) -> NDArray[np.uint8]:
+    """Code clean stains in 8 bits, by their square root: faint light keeps its steps; above ``BRIGHTEST`` is cut.
+
+    Args:
+        light: Any shape, float, 0 or more, 1 the bright end.
+    """
+    return np.rint(WHITE * np.sqrt(np.minimum(light, BRIGHTEST) / BRIGHTEST)).astype(np.uint8)
+
+
+def decode_clean(coded: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the light, float32 in 0..4, of clean stains coded by :func:`code_clean`."""
+    return np.square(coded, dtype=np.float32) * np.float32(BRIGHTEST / WHITE**2)
+
+
 def _expose_stain(stain: FloatImage, row: int, camera: Camera, rng: np.random.Generator) -> NDArray[np.uint8]:
-    sigma = np.hypot(camera.focus / camera.pixel, 0.3)  # a pixel itself blurs by about 0.3 of its side
-    sharp = cv2.GaussianBlur(stain, (0, 0), float(sigma))
-    area = (camera.pixel / REFERENCE) ** 2
-    full = max(camera.photons[row] * area, 0.5)
+    sharp = cv2.GaussianBlur(stain, (0, 0), camera.blur)
+    full, level = camera.full[row], camera.level[row]
     mean = full * (np.maximum(sharp, 0) + camera.background[row])
     noise = rng.standard_normal(stain.shape, np.float32)
     counted = (np.sqrt(mean + np.float32(0.375)) + 0.5 * noise) ** 2 - np.float32(0.375)
     counted += np.float32(camera.read_noise) * rng.standard_normal(stain.shape, np.float32)
-    floor = full * camera.background[row]
-    floor += camera.offset[row] * np.sqrt(floor + camera.read_noise**2)
-    grey = (counted - np.float32(floor)) * np.float32(camera.level[row] / full)
+    grey = (counted - np.float32(camera.floor[row])) * np.float32(level / full)
     if camera.hot > 0:
         spots = rng.integers(0, grey.size, rng.poisson(camera.hot * grey.size))
-        grey.ravel()[spots] += rng.exponential(0.4 * camera.level[row], spots.size).astype(np.float32)
-    return np.clip(np.rint(grey), 0, 255).astype(np.uint8)
+        grey.ravel()[spots] += rng.exponential(HOT_SHARE * level, spots.size).astype(np.float32)
+    if camera.smooth > 0:
+        grey = cv2.GaussianBlur(grey, (0, 0), camera.smooth)
+    return np.clip(np.rint(grey), 0, WHITE).astype(np.uint8)

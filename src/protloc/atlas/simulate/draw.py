@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 
 from protloc.atlas.simulate.camera import Camera
 from protloc.atlas.simulate.cells import CELL_LINES, LINE_WEIGHTS, CellLine, Layout
+from protloc.atlas.simulate.exposures import FIELD_WIDTH, ZOOM_SHARES, ZOOMS, draw_camera, draw_habits
 from protloc.atlas.vocabulary import load_vocabulary
 
-FIELD_WIDTH = 164.0  # µm; 2048 px of 0.08 µm
 MOST_CELLS = 105  # in a field; a more crowded one is enlarged
 BALANCED_SHARE = 0.8  # of label sets drawn by class where ``balanced``
 BALANCED_POWER = 0.2  # a class is then drawn in proportion to its count to this power
 TWIN_SHARE = 0.04  # of fields photographed twice
-DIM_SHARE = 0.10  # of antibodies with a signal near the noise
 # patterns that leave most of a cell dark
 SPARSE = frozenset({3, 5, 7, 8, 9, 10, 13, 15, 16, 17, 18, 19, 20, 22, 24, 26, 27})
 SPINDLE, BRIDGE = 17, 16
@@ -179,12 +178,12 @@ def _plans(side: int, seed: int, *, balanced: bool) -> Iterator[FieldPlan]:
 
 
 def _draw_antibody(number: int, gene: int, labels: tuple[int, ...], rng: np.random.Generator) -> Antibody:
-    dim = bool(rng.random() < DIM_SHARE)
-    weights = np.clip(np.exp(rng.normal(np.log(0.7), 0.45, len(labels))), 0.22, 1.2)
+    habits = draw_habits(rng)
+    weights = np.clip(np.exp(rng.normal(np.log(0.65), 0.55, len(labels))), 0.15, 1.2)
     weights[rng.integers(len(labels))] = 1.0
     sparse = SPARSE.issuperset(labels)
-    low, high = (0.03, 0.5) if sparse else (0.01, 0.25)
-    haze = np.exp(rng.uniform(np.log(low), np.log(high), 2)) * (rng.random(2) < (0.9, 0.6))
+    low, high = (0.03, 0.6) if sparse else (0.01, 0.35)
+    haze = np.exp(rng.uniform(np.log(low), np.log(high), 2)) * (rng.random(2) < (0.9, 0.7))
     return Antibody(
         index=number,
         name=f"SIMA{number:06d}",
@@ -192,11 +191,11 @@ def _draw_antibody(number: int, gene: int, labels: tuple[int, ...], rng: np.rand
         labels=labels,
         weights=tuple(weights.tolist()),
         haze=(float(haze[0]), float(haze[1])),
-        uneven=float(rng.uniform(0.1, 0.55)),
-        positive=float(rng.uniform(0.35, 1.0)) if rng.random() < 0.35 else 1.0,
-        level=float(np.clip(np.exp(rng.normal(np.log(115), 0.5)), 25, 330)) * (0.35 if dim else 1.0),
-        photons=float(np.exp(rng.uniform(np.log(10), np.log(25)) if dim else rng.uniform(np.log(35), np.log(600)))),
-        dim=dim,
+        uneven=float(rng.uniform(0.1, 0.7)),
+        positive=float(rng.uniform(0.3, 1.0)) if rng.random() < 0.5 else 1.0,
+        level=habits.level,
+        photons=habits.photons,
+        dim=habits.dim,
     )
 
 
@@ -225,7 +224,7 @@ def _weights() -> NDArray[np.float64]:
 
 def _draw_zoom(line: CellLine, rng: np.random.Generator) -> float:
     """Draw the enlargement, .95 to 1.5 in two thirds of the fields; a line with many cells is enlarged more."""
-    low, high = ((0.95, 1.5), (0.6, 0.95), (1.5, 2.1))[rng.choice(3, p=[0.66, 0.25, 0.09])]
+    low, high = ZOOMS[rng.choice(len(ZOOMS), p=ZOOM_SHARES)]
     spacing = 0.85 * line.nucleus * line.spread
     least = FIELD_WIDTH / (spacing * np.sqrt(0.87 * MOST_CELLS))
     return float(max(rng.uniform(low, high), least))
@@ -247,33 +246,16 @@ def _draw_field(
         must_divide=SPINDLE in antibody.labels,
         must_part=BRIDGE in antibody.labels,
     )
-    return FieldPlan(index, index, antibody, layout, _draw_camera(antibody, pixel, rng), zoom, plate=0, well="")
-
-
-def _draw_camera(antibody: Antibody, pixel: float, rng: np.random.Generator) -> Camera:
-    levels = np.exp(rng.normal(np.log([160, antibody.level, 165, 125]), [0.45, 0.15, 0.45, 0.4]))
-    if rng.random() < 0.04:
-        levels[rng.integers(4)] *= 2.5
-    photons = np.exp(rng.uniform(np.log([40, 1, 60, 50]), np.log([400, 2, 600, 500])))
-    photons[1] = antibody.photons
-    return Camera(
-        pixel=pixel,
-        focus=float(np.hypot(0.1, rng.uniform(0, 0.4) * (rng.random() < 0.3))),
-        photons=_four(photons),
-        level=_four(np.clip(levels, 15, 600)),
-        background=_four(np.exp(rng.uniform(np.log([0.003, 0.003, 0.001, 0.003]), np.log([0.06, 0.06, 0.015, 0.05])))),
-        offset=_four(rng.uniform([-0.4, -0.4, 0.6, -0.2], [2.0, 2.0, 3.0, 2.6])),
-        read_noise=float(rng.uniform(0.2, 1.2)),
-        shading=float(rng.uniform(-0.15, 0.15)),
-        shading_angle=float(rng.uniform(0, 2 * np.pi)),
-        bleed=(float(rng.uniform(0, 0.05)), float(rng.uniform(0, 0.05))),
-        hot=float(np.exp(rng.uniform(np.log(1e-5), np.log(3e-4)))),
+    return FieldPlan(
+        index,
+        index,
+        antibody,
+        layout,
+        draw_camera(rng, pixel=pixel, level=antibody.level, photons=antibody.photons),
+        zoom,
+        plate=0,
+        well="",
     )
-
-
-def _four(values: NDArray[np.float64]) -> tuple[float, float, float, float]:
-    red, green, blue, yellow = (float(value) for value in values)
-    return red, green, blue, yellow
 
 
 def _repeat(plan: FieldPlan, index: int, rng: np.random.Generator) -> FieldPlan:
@@ -284,5 +266,5 @@ def _repeat(plan: FieldPlan, index: int, rng: np.random.Generator) -> FieldPlan:
         mirrored=bool(turned and rng.random() < 0.5),
         shift=(float(rng.normal(0, 0.012)), float(rng.normal(0, 0.012))),
     )
-    camera = _draw_camera(plan.antibody, plan.layout.pixel, rng)
+    camera = draw_camera(rng, pixel=plan.layout.pixel, level=plan.antibody.level, photons=plan.antibody.photons)
     return replace(plan, index=index, twin=twin, camera=camera)

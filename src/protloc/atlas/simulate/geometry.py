@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from protloc.atlas.simulate.cells import Cells, Layout, Places, draw_cells
+from protloc.atlas.simulate.outlines import DIRECTIONS
+from protloc.atlas.simulate.relief import draw_arms, draw_relief, raggedness
 from protloc.atlas.simulate.textures import FloatImage, texture
 
 WARPS = ((6.0, 1.5), (2.5, 0.45))  # grain and depth of the coordinate warps in µm: wavy borders, no straight contacts
 FAR = 1e3  # µm; distance where there is nothing to be near to
-NUCLEUS_CLAIM = 0.7  # a pixel at the nuclear edge counts as this far out, so that no neighbour cuts a nucleus
+NUCLEUS_CLAIM = 0.55  # a pixel at the nuclear edge counts as this far out, so that no neighbour cuts a nucleus
+MARGIN = 2.6  # beyond it the claim grows this fast: a cell is at least 17 % wider than its nucleus
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,11 @@ class Frame:
         nuclear: Signed distance to the nuclear edge, negative inside. float32.
         edge: Distance to the edge of the cell, 0 outside. float32.
         contact: Distance to the nearest pixel where two cells touch. float32.
+        inside: 1 in cells, 0 outside, soft at the edges. float32.
+        lamella: How thick the cell is against the place of its nucleus, 0 to 1. float32.
+        joined: 1 where two cells touch that no dark seam parts, falling to 0 away from there. float32.
+        ruffles: Folds that stand up along free edges, 0 to 1. float32.
+        creases: 1 along the folds of nuclei, soft. float32.
         nucleoli: 1 inside the nucleoli, 0 elsewhere, soft at the edge. float32.
         nucleolus_centres: Their places.
         nucleolus_radii: Their radii in pixels.
@@ -40,6 +48,11 @@ class Frame:
     nuclear: FloatImage
     edge: FloatImage
     contact: FloatImage
+    inside: FloatImage
+    lamella: FloatImage
+    joined: FloatImage
+    ruffles: FloatImage
+    creases: FloatImage
     nucleoli: FloatImage
     nucleolus_centres: Places
     nucleolus_radii: NDArray[np.float64]
@@ -48,11 +61,6 @@ class Frame:
     def side(self) -> int:
         """Return the side of the field in pixels."""
         return self.label.shape[0]
-
-    @property
-    def inside(self) -> FloatImage:
-        """Return 1 in cells and 0 elsewhere."""
-        return (self.label > 0).astype(np.float32)
 
     def soft_step(self, distance: FloatImage, *, width: float) -> FloatImage:
         """Turn a signed distance in µm into a smooth step: 1 well below 0, 0 well above; ``width`` in µm."""
@@ -67,8 +75,9 @@ class Frame:
         return self.inside * (1 - self.nucleus())
 
     def height(self, *, rise: float = 3.0) -> FloatImage:
-        """Return how thick the cell is, 0 at its free edge to 1 inside; it rises over ``rise`` µm."""
-        return self.inside * (1 - np.exp(-self.edge / rise))
+        """Return how thick the cell is, 0 at its edge to 1 at the nucleus; it rises over ``rise`` µm."""
+        slope = 1 - np.exp(self.edge * np.float32(-1 / rise)) * (1 - self.joined)
+        return self.inside * np.maximum(slope * self.lamella, self.ruffles)
 
     def from_places(self, places: Places) -> FloatImage:
         """Return the distance in µm of each pixel to the place of its own cell, far outside the cells."""
@@ -85,50 +94,75 @@ def build_frame(layout: Layout, rng: np.random.Generator) -> Frame:
     """Draw the cells of a field and the maps of them."""
     cells = draw_cells(layout, rng)
     label, radius, nuclear = _assign(cells, layout, rng)
-    _stretch_arms(label, nuclear, cells, layout, rng)
+    draw_arms(label, nuclear, cells, layout, rng)
+    cells = replace(cells, centrosome=_pulled_in(cells, label))
     edge, contact = _borders(label, layout.pixel)
+    relief = draw_relief(cells, layout, label, nuclear, edge, contact, rng)
     nucleoli, centres, radii = _draw_nucleoli(cells, layout, rng)
     nucleoli *= (nuclear < -0.5) & (label > 0)
-    return Frame(layout.pixel, cells, label, radius, nuclear, edge, contact, nucleoli, centres, radii)
+    return Frame(layout.pixel, cells, label, radius, nuclear, edge, contact, *relief, nucleoli, centres, radii)
 
 
-def _grid(layout: Layout, rng: np.random.Generator) -> NDArray[np.complex64]:
+def _pulled_in(cells: Cells, label: NDArray[np.int32]) -> Places:
+    """Move each centrosome that lies outside its cell towards the nucleus until it lies inside."""
+    places, last = cells.centrosome.copy(), label.shape[0] - 1
+    for share in (0.8, 0.6, 0.4):
+        column, row = (np.clip(np.rint(part), 0, last).astype(np.intp) for part in (places.real, places.imag))
+        out = label[row, column] != np.arange(1, len(cells) + 1)
+        places[out] = (cells.nucleus + share * (cells.centrosome - cells.nucleus))[out]
+    return places
+
+
+def _warped(layout: Layout, rng: np.random.Generator) -> tuple[FloatImage, FloatImage]:
+    """Return column and row of each pixel, moved a little."""
     axis = np.arange(layout.side, dtype=np.float32)
-    grid = axis[None, :] + 1j * axis[:, None]
+    x, y = (np.array(part) for part in np.broadcast_arrays(axis[None, :], axis[:, None]))
     for grain, depth in WARPS:
-        x, y = (texture(rng, side=layout.side, grain=grain / layout.pixel) for _ in range(2))
-        grid = grid + (x + 1j * y) * np.float32(depth / layout.pixel)
-    return grid.astype(np.complex64)
+        x += texture(rng, side=layout.side, grain=grain / layout.pixel) * np.float32(depth / layout.pixel)
+        y += texture(rng, side=layout.side, grain=grain / layout.pixel) * np.float32(depth / layout.pixel)
+    return x, y
 
 
 def _assign(cells: Cells, layout: Layout, rng: np.random.Generator) -> tuple[NDArray[np.int32], FloatImage, FloatImage]:
     """Give each pixel to the cell in which it lies deepest."""
     side = layout.side
-    grid = _grid(layout, rng)
-    plain = np.arange(side, dtype=np.float32)[None, :] + 1j * np.arange(side, dtype=np.float32)[:, None]
-    nuclear_grid = (0.75 * plain + 0.25 * grid).astype(np.complex64)
+    warped, ragged = _warped(layout, rng), raggedness(layout, rng)
+    axis = np.arange(side, dtype=np.float32)
+    calm = tuple(0.75 * plain + 0.25 * part for plain, part in zip((axis[None, :], axis[:, None]), warped, strict=True))
     claim = np.full((side, side), np.inf, np.float32)
     label = np.zeros((side, side), np.int32)
     radius, nuclear = np.full_like(claim, 9.0), np.full_like(claim, FAR)
+    frayed = np.exp(rng.normal(0, 0.5, len(cells))) / np.sqrt(cells.body_axes.prod(axis=1))
     for cell in range(len(cells)):
         window = _window(cells, cell, side)
         if window is None:
             continue
-        outwards = _polar_radius(
-            grid[window], cells.body[cell], cells.angle[cell], cells.body_axes[cell], cells.body_outline[cell]
+        outwards = _outwards(
+            (warped[0][window], warped[1][window]),
+            cells.body[cell],
+            cells.angle[cell],
+            cells.body_axes[cell],
+            cells.body_outline[cell],
+            cells.bend[cell],
         )
-        distance, ring = _to_nucleus(nuclear_grid[window], cells, cell)
-        own = np.minimum(outwards, NUCLEUS_CLAIM * ring)
+        outwards += np.float32(frayed[cell]) * ragged[window]
+        distance, ring = _to_nucleus((calm[0][window], calm[1][window]), cells, cell)
+        own = np.minimum(outwards, _claim(ring))
         mine = own < claim[window]
         for image, values in ((claim, own), (radius, outwards), (nuclear, distance * np.float32(layout.pixel))):
             np.copyto(image[window], values, where=mine)
-        label[window][mine & (own < 1)] = cell + 1
-        label[window][mine & (own >= 1)] = 0
+        np.copyto(label[window], np.where(own < 1, cell + 1, 0), where=mine)
     return label, radius, nuclear
 
 
+def _claim(ring: FloatImage) -> FloatImage:
+    """Return how far out in its cell a place near a nucleus counts; ``ring`` is 1 at the nuclear edge."""
+    return np.maximum(NUCLEUS_CLAIM * ring, NUCLEUS_CLAIM + MARGIN * (ring - 1))
+
+
 def _window(cells: Cells, cell: int, side: int) -> tuple[slice, slice] | None:
-    reach = max(1.35 * cells.body_axes[cell].max(), abs(cells.second[cell]) + cells.nucleus_axes[cell].max() * 1.5)
+    body = 1.15 * float(cells.body_outline[cell].max()) * cells.body_axes[cell].max()
+    reach = max(body, abs(cells.second[cell]) + cells.nucleus_axes[cell].max() * 1.5)
     middle = cells.body[cell]
     spans = [(int(max(c - reach, 0)), int(min(c + reach + 1, side))) for c in (middle.imag, middle.real)]
     if any(high - low < 2 for low, high in spans):
@@ -136,54 +170,38 @@ def _window(cells: Cells, cell: int, side: int) -> tuple[slice, slice] | None:
     return slice(*spans[0]), slice(*spans[1])
 
 
-def _polar_radius(
-    grid: NDArray[np.complex64],
+def _outwards(
+    grid: tuple[FloatImage, FloatImage],
     centre: complex,
     angle: float,
     axes: NDArray[np.float64],
-    terms: NDArray[np.complex128],
+    outline: NDArray[np.float32],
+    bend: float,
 ) -> FloatImage:
-    """Return how far out each place lies, 1 on an ellipse modulated by the Fourier ``terms`` (from order 2)."""
-    turned = (grid - np.complex64(centre)) * np.complex64(np.exp(-1j * angle))
-    x, y = turned.real / np.float32(axes[0]), turned.imag / np.float32(axes[1])
-    length = np.sqrt(x * x + y * y) + np.float32(1e-6)
-    unit = (x + 1j * y) / length
-    power, outline = unit, np.ones_like(length)
-    for term in terms:
-        power = power * unit
-        outline += (np.complex64(term) * power).real
-    return length / np.maximum(outline, np.float32(0.3))
+    """Return how far out each place lies, 1 on the outline of a bent ellipse."""
+    x, y = grid[0] - np.float32(centre.real), grid[1] - np.float32(centre.imag)
+    cosine, sine = np.cos(angle), np.sin(angle)
+    along = x * np.float32(cosine / axes[0]) + y * np.float32(sine / axes[0])
+    across = y * np.float32(cosine / axes[1]) - x * np.float32(sine / axes[1])
+    across -= np.float32(bend) * (np.minimum(along * along, 4) - np.float32(0.3))
+    turn = cv2.phase(along, across)
+    return (
+        np.sqrt(along * along + across * across)
+        / outline[(turn * np.float32(DIRECTIONS / (2 * np.pi))).astype(np.intp) % DIRECTIONS]
+    )
 
 
-def _to_nucleus(grid: NDArray[np.complex64], cells: Cells, cell: int) -> tuple[FloatImage, FloatImage]:
+def _to_nucleus(grid: tuple[FloatImage, FloatImage], cells: Cells, cell: int) -> tuple[FloatImage, FloatImage]:
     """Return the signed distance to the nearest nuclear edge in px, and the normalised radius there."""
-    shape = (cells.angle[cell], cells.nucleus_axes[cell], cells.nucleus_outline[cell])
+    shape = (cells.angle[cell], cells.nucleus_axes[cell], cells.nucleus_outline[cell], cells.bend[cell])
     centres = [cells.nucleus[cell]] + ([cells.nucleus[cell] + cells.second[cell]] if cells.second[cell] else [])
-    rings = [_polar_radius(grid, centre, *shape) for centre in centres]
-    gaps = [
-        np.abs(grid - np.complex64(centre)) * (1 - 1 / np.maximum(ring, np.float32(0.05)))
+    rings = [_outwards(grid, centre, *shape) for centre in centres]
+    gaps = [  # cv2.magnitude rounds differently from one call to the next
+        np.sqrt((grid[0] - np.float32(centre.real)) ** 2 + (grid[1] - np.float32(centre.imag)) ** 2)
+        * (1 - 1 / np.maximum(ring, np.float32(0.05)))
         for centre, ring in zip(centres, rings, strict=True)
     ]
     return np.minimum.reduce(gaps), np.minimum.reduce(rings)
-
-
-def _stretch_arms(
-    label: NDArray[np.int32], nuclear: FloatImage, cells: Cells, layout: Layout, rng: np.random.Generator
-) -> None:
-    """Grow thin, bent processes from cells into empty space, in place."""
-    canvas = np.zeros_like(label)
-    for cell in np.repeat(np.arange(len(cells)), cells.arms):
-        turns = np.cumsum(rng.normal(0, 0.25, 8)) + rng.uniform(0, 2 * np.pi)
-        reach = cells.body_axes[cell].mean() * rng.uniform(1.5, 3.2)
-        course = cells.body[cell] + np.cumsum(np.exp(1j * turns)) * reach / 8
-        corners = np.rint(np.stack([course.real, course.imag], axis=1) * 16).astype(np.int32)
-        thickness = max(round(rng.uniform(1.0, 3.0) / layout.pixel), 1)
-        cv2.polylines(canvas, [corners], isClosed=False, color=int(cell) + 1, thickness=thickness, shift=4)
-    free = (label == 0) & (canvas > 0)
-    label[free] = canvas[free]
-    row, column = np.nonzero(free)
-    away = np.abs(column + 1j * row - cells.nucleus[canvas[free] - 1])
-    nuclear[free] = (away - cells.nucleus_axes[canvas[free] - 1].mean(axis=1)) * layout.pixel
 
 
 def _borders(label: NDArray[np.int32], pixel: float) -> tuple[FloatImage, FloatImage]:

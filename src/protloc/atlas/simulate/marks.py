@@ -1,4 +1,4 @@
-"""Strokes every pattern is drawn with: dots, threads, circles."""
+"""Strokes every pattern is drawn with: dots, threads, arcs, circles."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protloc.atlas.simulate.cells import Places
-from protloc.atlas.simulate.textures import FloatImage
+from protloc.atlas.simulate.textures import FloatImage, bright_end
 
 Numbers = NDArray[np.float64]
 
@@ -111,6 +111,8 @@ def threads(
     rng: np.random.Generator,
     weight: FloatImage | None = None,
     width: float = 0.0,
+    flow: FloatImage | None = None,
+    pull: float = 0.0,
 ) -> Threads:
     """Let threads walk from their starts until their length is used up or their own cell ends.
 
@@ -123,33 +125,83 @@ def threads(
         rng: Decides the bends.
         weight: Multiplies the light along the way, shape (side, side).
         width: Gaussian standard deviation of a thread in pixels.
+        flow: Directions in radians that threads turn to, either way along, shape (side, side); neighbours so run
+            together and bundle.
+        pull: How strongly they do, radians a pixel.
     """
     side = label.shape[0]
     steps = int(np.ceil(length.max() / STEP)) if length.size else 0
-    at, turn = starts.astype(np.complex128), headings.astype(np.float64)
-    own = _look_up(label, at)
-    alive, curl, reached = own > 0, rng.normal(0, bend, at.size), np.zeros(at.size)
-    walked: Places = np.full((steps, at.size), np.nan + 0j)
+    tips, last, reached = starts.astype(np.complex128), headings.astype(np.float64), np.zeros(starts.size)
+    row = np.flatnonzero(label[pixels(tips, side)] > 0)  # of the threads that still walk
+    at, turn, curl, own = tips[row], last[row], rng.normal(0, bend, row.size), label[pixels(tips[row], side)]
+    walked: list[Places] = [at[:0]]
     for step in range(steps):
         curl = 0.9 * curl + rng.normal(0, 0.44 * bend, at.size)
         turn = turn + curl * STEP
-        ahead = at + STEP * np.exp(1j * turn)
-        alive &= (_look_up(label, ahead) == own) & (length > step * STEP)
-        at = np.where(alive, ahead, at)
-        reached += alive * STEP
-        walked[step] = np.where(alive, ahead, np.nan)
-    seen = walked[~np.isnan(walked.real)]
-    image = splat(seen, STEP, side=side) / max(2.5 * width, 1.0)
+        if flow is not None:
+            turn = turn + 0.5 * pull * STEP * np.sin(2 * (flow[pixels(at, side)] - turn))
+        at = at + STEP * (np.cos(turn) + 1j * np.sin(turn))
+        goes_on = (label[pixels(at, side)] == own) & (length[row] > step * STEP)
+        at, turn, curl = at[goes_on], turn[goes_on], curl[goes_on]
+        own, row = own[goes_on], row[goes_on]
+        tips[row], last[row] = at, turn
+        reached[row] += STEP
+        walked.append(at)
+    image = splat(np.concatenate(walked), STEP, side=side) / max(2.5 * width, 1.0)
     image = image if weight is None else image * weight
-    return Threads(blur(image, max(width, LEAST_SPREAD)), at, np.exp(1j * turn), reached)
+    return Threads(blur(image, max(width, LEAST_SPREAD)), tips, np.exp(1j * last), reached)
 
 
-def _look_up(label: NDArray[np.int32], places: Places) -> NDArray[np.int32]:
-    """Return the label under each place; outside the field that of the nearest pixel."""
-    last = label.shape[0] - 1
-    return label[
-        np.clip(np.rint(places.imag), 0, last).astype(np.intp), np.clip(np.rint(places.real), 0, last).astype(np.intp)
-    ]
+def arcs(
+    starts: Places,
+    headings: Numbers,
+    *,
+    length: Numbers,
+    curve: Numbers | float,
+    light: Numbers | float,
+    width: float,
+    label: NDArray[np.int32],
+    bounded: bool = True,
+) -> FloatImage:
+    """Draw smooth arcs, faster than threads.
+
+    Args:
+        starts: Where each begins, in pixels.
+        headings: First directions in radians.
+        length: Of each arc, in pixels.
+        curve: Change of direction a pixel, in radians.
+        light: Brightness of each.
+        width: Gaussian standard deviation of an arc in pixels.
+        label: Number of the cell of each pixel.
+        bounded: Whether an arc shows in the cell that it begins in only.
+
+    Returns:
+        Array of shape (side, side), float32.
+    """
+    side = label.shape[0]
+    points = int(np.ceil(length.max() / STEP)) if length.size else 0
+    way = STEP * np.arange(points, dtype=np.float32)[None, :]
+    half = 0.5 * np.broadcast_to(np.asarray(curve, np.float32), starts.shape)[:, None] * way
+    chord = way * np.sinc(half / np.pi)
+    course = headings.astype(np.float32)[:, None] + half
+    places = starts[:, None] + chord * (np.cos(course) + 1j * np.sin(course))
+    shown = way <= length[:, None]
+    if bounded:
+        shown &= label[pixels(places, side)] == label[pixels(starts, side)][:, None]
+    weights = np.broadcast_to(np.broadcast_to(light, starts.shape)[:, None], places.shape)[shown]
+    image = splat(places[shown], STEP * weights, side=side) / max(2.5 * width, 1.0)
+    return blur(image, max(width, LEAST_SPREAD))
+
+
+def lit(image: FloatImage) -> FloatImage:
+    """Scale an image to a bright end of 1, even where only a few pixels are bright."""
+    return image / np.float32(max(bright_end(image), 0.4 * float(image.max()), 1e-6))
+
+
+def pixels(places: Places, side: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return row and column of the pixel under each place; outside the field those of the nearest pixel."""
+    row, column = (np.clip(np.rint(part), 0, side - 1).astype(np.intp) for part in (places.imag, places.real))
+    return row, column
 
 
 def circles(places: Places, radii: Numbers, *, thickness: float, side: int) -> FloatImage:

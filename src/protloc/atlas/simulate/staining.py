@@ -10,14 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protloc.atlas.simulate.draw import SPARSE, FieldPlan, Twin
-from protloc.atlas.simulate.geometry import Frame, build_frame
+from protloc.atlas.simulate.geometry import build_frame
+from protloc.atlas.simulate.haze import draw_debris, draw_haze
 from protloc.atlas.simulate.landmarks import blue_stain, draw_reticulum, grow_microtubules, red_stain, yellow_stain
+from protloc.atlas.simulate.layers import draw_layers
+from protloc.atlas.simulate.marks import lit
 from protloc.atlas.simulate.patterns import PATTERNS
 from protloc.atlas.simulate.scene import Scene
-from protloc.atlas.simulate.textures import FloatImage, bright_end, texture
+from protloc.atlas.simulate.textures import FloatImage, bright_end
 from protloc.atlas.vocabulary import load_vocabulary
 
 SPOT_GAIN = 1.8  # spots outshine what lies around them, else nobody would have labelled them
+CREASE_DEPTH = 0.55  # how much darker DNA is along a fold of its nucleus
 MASK_SHARE = 0.25  # of the bright end of a label's own light: brighter pixels belong to its mask
 
 
@@ -43,15 +47,18 @@ def render_clean(plan: FieldPlan, *, seed: int) -> CleanField:
     """
     rng = np.random.default_rng([seed, 1, plan.source])
     frame = build_frame(plan.layout, rng)
+    layers, debris = draw_layers(frame, rng), draw_debris(frame, rng)
     network, net = grow_microtubules(frame, rng), draw_reticulum(frame, rng)
-    red, blue = red_stain(frame, network, rng), blue_stain(frame, rng)
-    yellow = yellow_stain(frame, net, rng)
+    red, yellow = red_stain(frame, network, rng), yellow_stain(frame, net, rng)
+    blue = blue_stain(frame, rng) * (1 - np.float32(CREASE_DEPTH) * frame.creases)
     lights = {
-        label: _light(plan, label, Scene(frame, network, net, rng, _style(plan, label, seed)), seed)
+        label: layers.seen(_light(plan, label, Scene(frame, network, net, rng, _style(plan, label, seed)), seed))
         for label in plan.antibody.labels
     }
-    green = sum(lights.values(), np.zeros_like(red)) + _haze(plan, frame, rng)
-    stains = np.stack([np.maximum(stain, 0) / bright_end(stain) for stain in (red, green, blue, yellow)])
+    haze = draw_haze(frame, plan.antibody.haze, rng, np.random.default_rng([seed, 4, plan.antibody.index]))
+    green = sum(lights.values(), layers.seen(haze)) + (debris if any(plan.antibody.haze) else 0)
+    stains = np.stack([layers.seen(red), green, layers.seen(blue), layers.seen(yellow)])
+    stains = np.stack([np.maximum(stain, 0) / bright_end(stain) for stain in stains])
     masks = {label: light > MASK_SHARE * bright_end(light) for label, light in lights.items()}
     if plan.twin is None:
         return CleanField(stains, masks)
@@ -66,11 +73,11 @@ def _light(plan: FieldPlan, label: int, scene: Scene, seed: int) -> FloatImage:
     """Draw the pattern of one label with its strength in every cell; between the cells, as on bridges, it is 1."""
     antibody = plan.antibody
     name = load_vocabulary("kaggle2018").compartments[label].name
-    image = np.maximum(PATTERNS[name](scene), 0).astype(np.float32)
+    image = lit(np.maximum(PATTERNS[name](scene), 0).astype(np.float32))
     own = np.exp(scene.rng.normal(0, 0.2, len(scene.cells)))
     strength = np.append(1.0, own * _strengths(plan, scene, np.random.default_rng([seed, 3, plan.source])))
     weight = antibody.weights[antibody.labels.index(label)] * (SPOT_GAIN if label in SPARSE else 1.0)
-    return np.float32(weight / bright_end(image)) * image * strength.astype(np.float32)[scene.frame.label]
+    return np.float32(weight) * image * strength.astype(np.float32)[scene.frame.label]
 
 
 def _strengths(plan: FieldPlan, scene: Scene, shared: np.random.Generator) -> NDArray[np.float64]:
@@ -78,18 +85,6 @@ def _strengths(plan: FieldPlan, scene: Scene, shared: np.random.Generator) -> ND
     count, antibody = len(scene.cells), plan.antibody
     strength = scene.cells.brightness**0.5 * np.exp(shared.normal(0, antibody.uneven, count))
     return strength * np.where(shared.random(count) < antibody.positive, 1.0, shared.uniform(0.02, 0.3))
-
-
-def _haze(plan: FieldPlan, frame: Frame, rng: np.random.Generator) -> FloatImage:
-    """Draw the unspecific light that nobody labels, granular, stronger in the cytoplasm."""
-    cytoplasm, nucleus = plan.antibody.haze
-    grain = np.exp(0.3 * texture(rng, side=frame.side, grain=0.6 / frame.pixel))
-    clouds = np.exp(0.3 * texture(rng, side=frame.side, grain=2.0 / frame.pixel))
-    haze = (
-        np.float32(cytoplasm) * frame.height(rise=2.5) * (1 - frame.nucleus())
-        + np.float32(nucleus) * frame.nucleus() * frame.inside
-    )
-    return haze * grain * clouds * np.float32(0.6) * frame.per_cell(frame.cells.brightness)
 
 
 def _turn(field: CleanField, twin: Twin) -> CleanField:

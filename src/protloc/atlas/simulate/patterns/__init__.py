@@ -1,6 +1,6 @@
 """Protein patterns: one function a compartment, found by its name."""
 
-from protloc.atlas.simulate.patterns import cytosol, division, fibres, membranes, nucleus, vesicles
+from protloc.atlas.simulate.patterns import cytosol, division, fibres, golgi, membranes, nucleus, vesicles
 from protloc.atlas.simulate.scene import PATTERNS
 
-__all__ = ["PATTERNS", "cytosol", "division", "fibres", "membranes", "nucleus", "vesicles"]
+__all__ = ["PATTERNS", "cytosol", "division", "fibres", "golgi", "membranes", "nucleus", "vesicles"]

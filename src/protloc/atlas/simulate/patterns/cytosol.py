@@ -1,50 +1,40 @@
-"""Pattern of the cytosol, of which there are five kinds."""
+"""Pattern of the cytosol, as often granular as smooth."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from protloc.atlas.simulate.marks import dots, spread_over
+from protloc.atlas.simulate.patterns.variety import grain, share
 from protloc.atlas.simulate.scene import Scene, pattern
 from protloc.atlas.simulate.textures import FloatImage
 
 
 @pattern("Cytosol")
 def cytosol(scene: Scene) -> FloatImage:
-    """Draw the cytoplasm even, mottled, netted, peppered or fading from the nucleus; weaker in it; small dark holes."""
+    """Draw the cytoplasm smooth, mottled, netted or peppered, flat or fading from the nucleus, with dark vacuoles."""
+    return _thickness(scene) * _nuclei(scene) * grain(scene) * _vacuoles(scene)
+
+
+def _thickness(scene: Scene) -> FloatImage:
+    """Draw how much cytosol lies over each pixel: flat cells are even, rounded ones fade outwards."""
+    frame, style = scene.frame, scene.style
+    round_ = max(style.uniform(-0.3, 0.9), 0.0)
+    dome = np.sqrt(np.clip(1.05 - np.square(np.clip(frame.radius, 0, 1)), 0.05, 1.0))
+    fades = style.uniform(0.3, 3.0) * (style.random() < 0.4)
+    around = 1 + fades * np.exp(-np.maximum(frame.nuclear, 0) / style.uniform(2.5, 9.0))
+    flat = frame.height(rise=style.uniform(0.8, 5.0)) * (1 - round_ + round_ * dome)
+    return flat * around * scene.mottle(style.uniform(2.5, 6.0), depth=style.uniform(0.08, 0.35))
+
+
+def _nuclei(scene: Scene) -> FloatImage:
+    """Draw how much is seen over the nuclei: a tenth to nearly all, and nucleoli lighter or darker."""
     frame = scene.frame
-    body = (
-        frame.height(rise=scene.style.uniform(1.0, 6.0))
-        * scene.mottle(4.0, depth=0.15)
-        * (1 - np.float32(scene.style.uniform(0.3, 0.9)) * frame.nucleus())
-    )
-    grain = _GRAINS[int(scene.style.integers(len(_GRAINS)))](scene)
-    holes = 1 - 0.6 / (1 + np.exp(-6 * (scene.noise(0.6) - 1.9)))
-    return body * grain * holes
+    dark = scene.style.uniform(0.25, 0.9)
+    nucleoli = scene.style.uniform(-0.4, 0.5)
+    return (1 - dark * frame.nucleus()) * (1 + nucleoli * frame.nucleoli)
 
 
-def _even(scene: Scene) -> FloatImage:
-    return scene.mottle(0.5, depth=scene.style.uniform(0.08, 0.25))
-
-
-def _mottled(scene: Scene) -> FloatImage:
-    return scene.mottle(1.2, depth=scene.style.uniform(0.2, 0.45)) * scene.mottle(0.4, depth=0.2)
-
-
-def _netted(scene: Scene) -> FloatImage:
-    return 0.45 + scene.net(scene.style.uniform(0.4, 0.7))
-
-
-def _peppered(scene: Scene) -> FloatImage:
-    places, _ = spread_over(scene.frame.cytoplasm(), scene.frame.label, scene.counts(60, 250), scene.rng)
-    sizes = scene.px(0.4) * scene.rng.uniform(0.3, 0.8, places.size)
-    grains = dots(places, sizes=sizes, heights=np.ones(places.size), side=scene.frame.side)
-    return 0.5 + np.float32(scene.style.uniform(0.3, 0.9)) * grains
-
-
-def _fading(scene: Scene) -> FloatImage:
-    reach = np.float32(scene.style.uniform(3, 9))
-    return (0.25 + np.exp(-np.maximum(scene.frame.nuclear, 0) / reach)) * scene.mottle(0.5, depth=0.25)
-
-
-_GRAINS = (_even, _even, _mottled, _netted, _peppered, _fading)
+def _vacuoles(scene: Scene) -> FloatImage:
+    """Draw dark holes of about 0.5 to 2 µm, few to many."""
+    depth, rare = scene.style.uniform(0.2, 0.9), scene.style.uniform(1.3, 2.6)
+    return 1 - depth / (1 + np.exp(-7 * (scene.noise(share(scene, 0.4, 1.1)) - rare)))

@@ -1,92 +1,105 @@
-"""Patterns of membranes: reticulum, Golgi, mitochondria, plasma membrane, junctions."""
+"""Patterns of membranes: reticulum, mitochondria, plasma membrane, junctions."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from protloc.atlas.simulate.marks import dots, spread_over, threads
+from protloc.atlas.simulate.marks import blur, dots, splat, spread_over, threads
 from protloc.atlas.simulate.scene import Scene, pattern
 from protloc.atlas.simulate.textures import FloatImage, bright_end
+
+LEAST_SHARE = 0.08  # a form of mitochondria with less of the light is left out
 
 
 @pattern("Endoplasmic reticulum")
 def reticulum(scene: Scene) -> FloatImage:
-    """Draw the net of the yellow stain, brightest at the rim of the nucleus, with a grain of its own."""
-    return scene.reticulum * scene.mottle(0.5, depth=scene.style.uniform(0.1, 0.35))
-
-
-@pattern("Golgi apparatus")
-def golgi(scene: Scene) -> FloatImage:
-    """Draw tangled ribbons on one side of the nucleus, 5 to 10 µm across; for some antibodies scattered fragments."""
-    frame, cells = scene.frame, scene.cells
-    beside = cells.nucleus + scene.style.uniform(1.05, 1.3) * (cells.centrosome - cells.nucleus)
-    scattered = scene.style.random() < 0.25
-    reach = np.float32(scene.style.uniform(1.6, 3.2) * (2.2 if scattered else 1.0))
-    away = frame.from_places(beside) / reach
-    patch = np.exp(-0.5 * away**2) * (frame.nuclear > 0.15) * frame.inside
-    few = scene.style.uniform(0.0, 0.12) * scene.reticulum / max(float(scene.reticulum.max()), 1e-6)
-    shape = _fragments(scene, patch) if scattered else _ribbons(scene, patch, away)
-    return shape / bright_end(shape) + few
-
-
-def _ribbons(scene: Scene, patch: FloatImage, away: FloatImage) -> FloatImage:
-    places, seats = spread_over(patch, scene.frame.label, scene.counts(12, 26), scene.rng)
-    length = scene.px(1.0) * scene.rng.uniform(2, 7, places.size)
-    heading = np.angle(places - scene.cells.nucleus[seats]) + scene.rng.normal(1.57, 0.6, seats.size)
-    near = (scene.frame.nuclear > 0.1) / (1 + np.exp(np.clip(4 * (away - 2.2), -30, 30)))
-    bend, width = 0.16 * scene.frame.pixel / 0.64, scene.px(0.3)
-    label = scene.frame.label
-    return threads(
-        places, heading, label=label, length=length, bend=bend, rng=scene.rng, weight=near, width=width
-    ).image * scene.mottle(0.6, depth=0.3)
-
-
-def _fragments(scene: Scene, patch: FloatImage) -> FloatImage:
-    pieces = np.maximum(scene.net(scene.style.uniform(0.5, 0.8)) - 0.35, 0)
-    places, _ = spread_over(patch, scene.frame.label, scene.counts(10, 40), scene.rng)
-    sizes = scene.px(1.0) * scene.rng.uniform(0.15, 0.4, places.size)
-    bits = dots(places, sizes=sizes, heights=np.ones(places.size), side=scene.frame.side)
-    return (np.sqrt(patch) * pieces * (patch > 0.25) + 0.6 * bits) * scene.frame.inside
+    """Draw the sheets and the net of the yellow stain with a grain of their own, a cloud for many antibodies."""
+    net = scene.reticulum
+    cloudy = np.float32(scene.style.uniform(0.0, 0.6))
+    seen = (1 - cloudy) * net + cloudy * blur(net, scene.px(0.8))
+    grain = scene.mottle(0.4, depth=scene.style.uniform(0.1, 0.4))
+    return seen * grain * scene.mottle(2.5, depth=scene.style.uniform(0.0, 0.3))
 
 
 @pattern("Mitochondria")
 def mitochondria(scene: Scene) -> FloatImage:
-    """Draw short threads of 0.4 µm by 1 to 5, dense around the nucleus; for some antibodies a grainy cloud."""
-    frame, rng = scene.frame, scene.rng
-    fade = np.exp(-np.maximum(frame.nuclear, 0) / np.float32(scene.style.uniform(3.5, 9.0)))
-    weight = frame.cytoplasm() * (frame.nuclear > 0.4) * (0.08 + fade) * frame.height(rise=2.0)
-    places, seats = spread_over(weight, frame.label, scene.counts(60, 150), rng)
-    outwards = np.angle(places - scene.cells.nucleus[seats]) + rng.normal(0, 0.9, seats.size)
-    longest = scene.style.uniform(1.5, 6.0)
-    length = scene.px(1.0) * rng.uniform(0.8, longest, places.size)
-    clear = (frame.nuclear > 0.2).astype(np.float32)
-    bend = 0.12 * frame.pixel / 0.64
-    worms = threads(
-        places, outwards, label=frame.label, length=length, bend=bend, rng=rng, weight=clear, width=scene.px(0.22)
-    )
-    return worms.image + scene.style.uniform(0.0, 0.15) * weight
+    """Draw threads of 0.4 µm by 1 to 5, dense around the nucleus; for many antibodies grains or a grainy cloud."""
+    frame = scene.frame
+    fade = np.exp(-np.maximum(frame.nuclear, 0) / np.float32(np.exp(scene.style.uniform(np.log(2.0), np.log(12.0)))))
+    weight = frame.cytoplasm() * (frame.nuclear > 0.3) * (scene.style.uniform(0.02, 0.2) + fade)
+    weight = weight * frame.height(rise=scene.style.uniform(0.7, 3.0)) * scene.mottle(2.2, depth=0.5)
+    shares = scene.style.dirichlet([1.0, 0.9, 0.6])
+    image = np.zeros_like(weight)
+    for share, draw in zip(shares, (_worms, _grains, _cloud), strict=True):
+        if share > LEAST_SHARE:
+            part = draw(scene, weight)
+            image += np.float32(share / bright_end(part[::2, ::2])) * part
+    return image
+
+
+def _worms(scene: Scene, weight: FloatImage) -> FloatImage:
+    rng, frame = scene.rng, scene.frame
+    places, seats = spread_over(weight, frame.label, scene.counts(60, 170), rng)
+    outwards = np.angle(places - scene.cells.nucleus[seats]) + rng.normal(0, scene.style.uniform(0.7, 1.8), seats.size)
+    length = scene.px(1.0) * rng.uniform(0.8, scene.style.uniform(1.5, 6.0), places.size)
+    clear = (frame.nuclear > 0.2) * scene.mottle(1.5, depth=0.4)
+    bend, width = 0.22 * frame.pixel / 0.64, scene.px(0.22)
+    label = frame.label
+    return threads(places, outwards, label=label, length=length, bend=bend, rng=rng, weight=clear, width=width).image
+
+
+def _grains(scene: Scene, weight: FloatImage) -> FloatImage:
+    places, _ = spread_over(weight, scene.frame.label, scene.counts(120, 350), scene.rng)
+    sizes = scene.px(0.2) * scene.rng.uniform(0.8, 1.6, places.size)
+    light = np.exp(scene.rng.normal(0, 0.5, places.size))
+    return dots(places, sizes=sizes, heights=light, side=scene.frame.side)
+
+
+def _cloud(scene: Scene, weight: FloatImage) -> FloatImage:
+    return weight * scene.mottle(0.45, depth=0.6) * scene.mottle(1.0, depth=0.3)
 
 
 @pattern("Plasma membrane")
 def plasma_membrane(scene: Scene) -> FloatImage:
-    """Draw the outline of the cell, brighter at contacts, ruffles, and a textured sheet over the whole cell."""
+    """Draw the outline of the cell, brighter at contacts, ruffles, spikes, and a textured sheet over the whole cell."""
     frame = scene.frame
     width = np.float32(max(0.35, 0.7 * frame.pixel))
-    rim = np.exp(-0.5 * (frame.edge / width) ** 2) * frame.inside
-    touching = np.exp(-0.5 * (frame.contact / width) ** 2) * frame.inside
-    ruffles = np.maximum(scene.noise(1.8), 0) * np.exp(-frame.edge / 2.5) * frame.inside
-    sheet = frame.inside * scene.mottle(0.6, depth=0.35) * scene.mottle(2.5, depth=0.25)
-    weights = scene.style.uniform([0.4, 0.3, 0.1, 0.12], [1.0, 1.2, 0.7, 0.55])
-    return np.maximum(weights[0] * rim * scene.mottle(2.0, depth=0.4), 0) + sum(
-        np.float32(share) * part for share, part in zip(weights[1:], (touching, ruffles, sheet), strict=True)
-    )
+    rim = np.exp(-0.5 * (frame.edge / width) ** 2) * frame.inside * scene.mottle(1.0, depth=0.4)
+    touching = np.exp(-0.5 * (frame.contact / width) ** 2) * frame.inside * scene.mottle(1.2, depth=0.35)
+    folds = np.maximum(scene.net(1.6) - 0.35, 0) * np.maximum(scene.noise(3.0) + 0.3, 0)
+    ruffles = folds * np.exp(-frame.edge / np.float32(scene.style.uniform(1.5, 5.0))) * frame.inside
+    weights = scene.style.uniform([0.3, 0.2, 0.1, 0.15, 0.0], [0.9, 0.9, 1.0, 0.6, 0.8]).astype(np.float32)
+    parts = (rim, touching, ruffles, _sheet(scene), _spikes(scene))
+    uneven = scene.mottle(4.0, depth=0.35)  # cells turn some of their edge more to the light than the rest
+    return uneven * sum((share * part for share, part in zip(weights, parts, strict=True)), 0 * rim)
+
+
+def _sheet(scene: Scene) -> FloatImage:
+    """Draw the membrane seen from above: granular, folded, with the stubs of microvilli."""
+    folds = scene.net(scene.style.uniform(0.8, 2.0)) * np.float32(scene.style.uniform(0.0, 1.0))
+    grain = scene.mottle(0.45, depth=scene.style.uniform(0.2, 0.7)) * scene.mottle(2.0, depth=0.3)
+    return scene.frame.inside * grain * (0.6 + folds)
+
+
+def _spikes(scene: Scene) -> FloatImage:
+    """Draw filopodia of 1 to 4 µm that stand off the free edge."""
+    frame, rng = scene.frame, scene.rng
+    free = (frame.edge < max(0.8, 1.5 * frame.pixel)) * (frame.contact > 2.0) * frame.inside
+    roots, seats = spread_over(free, frame.label, scene.counts(4, 40), rng)
+    lean = np.angle(roots - scene.cells.nucleus[seats]) + rng.normal(0, 0.35, seats.size)
+    out = np.linspace(-0.3, 1.0, 12) * scene.px(1.0) * np.minimum(1 + rng.exponential(0.8, (seats.size, 1)), 4.0)
+    places = roots[:, None] + out * np.exp(1j * lean)[:, None]
+    step = np.abs(out[:, 1:2] - out[:, :1])
+    return blur(splat(places.ravel(), np.broadcast_to(step, places.shape).ravel(), side=frame.side), scene.px(0.2))
 
 
 @pattern("Cell junctions")
 def cell_junctions(scene: Scene) -> FloatImage:
-    """Draw only the lines where two cells touch, dotted or closed."""
+    """Draw only the lines where two cells touch, dotted, ragged or closed, with faint light in the cell."""
     frame = scene.frame
     width = np.float32(max(0.35, 0.6 * frame.pixel))
-    line = np.exp(-0.5 * (frame.contact / width) ** 2) * frame.inside
-    dotted = scene.mottle(0.7, depth=scene.style.uniform(0.2, 1.0)) * scene.mottle(5.0, depth=0.5)
-    return line * dotted + scene.style.uniform(0.01, 0.12) * frame.inside * scene.mottle(0.6, depth=0.3)
+    ragged = width * np.exp(np.float32(scene.style.uniform(0.0, 0.6)) * scene.noise(0.8))
+    line = np.exp(-0.5 * (frame.contact / ragged) ** 2) * frame.inside
+    dotted = scene.mottle(0.6, depth=scene.style.uniform(0.2, 1.1)) * scene.mottle(5.0, depth=0.6)
+    faint = np.float32(scene.style.uniform(0.01, 0.12)) * frame.inside * scene.mottle(0.5, depth=0.4)
+    return line * dotted + faint

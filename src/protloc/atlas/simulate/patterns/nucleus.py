@@ -3,94 +3,111 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from protloc.atlas.simulate.cells import Numbers
-from protloc.atlas.simulate.marks import blur, dots, spread_over, threads
+from protloc.atlas.simulate.cells import Numbers, Places
+from protloc.atlas.simulate.marks import arcs, blur, dots, lit, spread_over
+from protloc.atlas.simulate.patterns.variety import crowd, haze, share
 from protloc.atlas.simulate.scene import Scene, pattern
 from protloc.atlas.simulate.textures import FloatImage
 
 
 @pattern("Nucleoplasm")
 def nucleoplasm(scene: Scene) -> FloatImage:
-    """Draw the whole nucleus without its nucleoli, fine-grained to blotchy."""
-    fine = scene.mottle(0.45, depth=scene.style.uniform(0.1, 0.45))
-    coarse = scene.mottle(1.6, depth=scene.style.uniform(0.03, 0.2))
-    return _chromatin(scene, dark=scene.style.uniform(0.6, 1.0)) * fine * coarse
+    """Draw the whole nucleus without its nucleoli: smooth, fine-grained or blotchy, in weak light of the cytoplasm."""
+    style = scene.style
+    blotchy = scene.mottle(style.uniform(0.8, 2.0), depth=style.uniform(0.03, 0.35))
+    flat = max(style.uniform(-0.4, 0.6), 0.0)  # the rest thins out towards the nuclear edge
+    vault = 1 - flat * np.exp(np.minimum(scene.frame.nuclear, 0) / 1.5)
+    core = _chromatin(scene, dark=style.uniform(0.4, 1.0)) * _fine(scene) * blotchy * vault
+    return core + haze(scene, 0.005, 0.2)
 
 
 @pattern("Nuclear membrane")
 def nuclear_membrane(scene: Scene) -> FloatImage:
-    """Draw a thin ring at the nuclear edge; in some nuclei folds run across as lines."""
-    frame = scene.frame
+    """Draw a thin ring at the edge of granular nuclei; in some nuclei folds run across as lines; cytoplasm weak."""
+    frame, style = scene.frame, scene.style
     width = max(0.28, 0.55 * frame.pixel)
-    ring = np.exp(-0.5 * ((frame.nuclear + 0.15) / np.float32(width)) ** 2) * scene.mottle(0.8, depth=0.25)
-    inside = scene.style.uniform(0.05, 0.3) * frame.nucleus() * scene.mottle(0.5, depth=0.2)
-    return (ring + inside + 0.8 * _folds(scene)) * frame.inside
+    ring = np.exp(-0.5 * ((frame.nuclear + 0.15) / width) ** 2) * scene.mottle(0.8, depth=style.uniform(0.15, 0.4))
+    inside = share(scene, 0.07, 0.7) * _chromatin(scene, dark=style.uniform(0.0, 0.6)) * _fine(scene)
+    around = haze(scene, 0.01, 0.3)
+    return (ring + inside + style.uniform(0.2, 0.8) * _folds(scene)) * frame.inside + around
 
 
 @pattern("Nucleoli")
 def nucleoli(scene: Scene) -> FloatImage:
-    """Draw one to six rounded or lobed bodies in each nucleus, where DNA is dark; a weak nucleoplasm around them."""
-    bodies = scene.frame.nucleoli * scene.mottle(0.6, depth=0.2)
+    """Draw one to six rounded or lobed bodies in each nucleus, where DNA is dark, in a weaker nucleoplasm."""
+    unlike = scene.frame.per_cell(np.exp(scene.rng.normal(0, 0.2, len(scene.cells))))
+    bodies = scene.frame.nucleoli * unlike * scene.mottle(0.6, depth=scene.style.uniform(0.1, 0.35))
     if scene.style.random() < 0.2:  # some antibodies stain only the rim of the nucleolus
         bodies = bodies - 0.7 * blur(scene.frame.nucleoli, scene.px(0.5)) ** 3
-    around = scene.style.uniform(0.0, 0.3) * _chromatin(scene, dark=0.0) * scene.mottle(0.5, depth=0.25)
-    return np.maximum(bodies, 0) + around
+    around = share(scene, 0.02, 0.55) * _chromatin(scene, dark=0.0) * _fine(scene)
+    return np.maximum(bodies, 0) + around + haze(scene, 0.01, 0.3)
 
 
 @pattern("Nucleoli fibrillar center")
 def fibrillar_centers(scene: Scene) -> FloatImage:
-    """Draw two to ten small spots clustered inside each nucleolus."""
+    """Draw two to ten small spots clustered inside each nucleolus, over weak nucleoli and the haze of the cell."""
     frame = scene.frame
-    owners = np.repeat(np.arange(frame.nucleolus_radii.size), scene.rng.integers(2, 9, frame.nucleolus_radii.size))
+    most = int(scene.style.integers(3, 10))
+    owners = np.repeat(np.arange(frame.nucleolus_radii.size), scene.rng.integers(2, most, frame.nucleolus_radii.size))
     turn = np.sqrt(scene.rng.random(owners.size)) * np.exp(1j * scene.rng.uniform(0, 2 * np.pi, owners.size))
     places = frame.nucleolus_centres[owners] + 0.75 * turn * frame.nucleolus_radii[owners]
     spots = _sharp(scene, places, low=0.3, high=0.6) * frame.nucleus()
-    return spots + frame.nucleoli * scene.style.uniform(0.0, 0.25) + scene.style.uniform(0, 0.12) * frame.nucleus()
+    weak = share(scene, 0.02, 0.4) * frame.nucleoli * _fine(scene)
+    return spots + weak + haze(scene, 0.02, 0.35, nucleus=(0.5, 2.0))
 
 
 @pattern("Nuclear speckles")
 def nuclear_speckles(scene: Scene) -> FloatImage:
-    """Draw 20 to 50 irregular patches of unequal size between the nucleoli, on a weak nucleoplasm."""
-    patches = scene.noise(scene.style.uniform(0.45, 0.75))
-    speckles = 1 / (1 + np.exp(-5 * (patches - scene.style.uniform(0.8, 1.3))))
-    weak = scene.style.uniform(0.08, 0.4)
-    return _chromatin(scene, dark=1.0) * (speckles + weak * scene.mottle(0.5, depth=0.2))
+    """Draw 20 to 50 irregular patches of unequal size between the nucleoli, on a weaker nucleoplasm."""
+    patches = scene.noise(scene.style.uniform(0.4, 0.8))
+    speckles = 1 / (1 + np.exp(-scene.style.uniform(3, 6) * (patches - scene.style.uniform(0.7, 1.4))))
+    weak = share(scene, 0.06, 0.6) * _fine(scene)
+    patchy = _chromatin(scene, dark=scene.style.uniform(0.6, 1.0)) * (speckles + weak)
+    return patchy + haze(scene, 0.005, 0.18)
 
 
 @pattern("Nuclear bodies")
 def nuclear_bodies(scene: Scene) -> FloatImage:
-    """Draw 2 to 20 sharp round dots in each nucleus, on a weak nucleoplasm."""
+    """Draw 2 to 20 sharp round dots in each nucleus, on a nucleoplasm that may be nearly as bright."""
     frame = scene.frame
     room = _chromatin(scene, dark=1.0) * (frame.nuclear < -0.8)
-    places, _ = spread_over(room, frame.label, scene.counts(2.5, 16) * _has_nucleus(scene), scene.rng)
-    weak = scene.style.uniform(0.02, 0.35) * _chromatin(scene, dark=0.8) * scene.mottle(0.5, depth=0.25)
-    return _sharp(scene, places, low=0.4, high=1.0) + weak
+    places, _ = spread_over(room, frame.label, crowd(scene, 2.5, 16) * _has_nucleus(scene), scene.rng)
+    plasm = share(scene, 0.05, 0.65) * _chromatin(scene, dark=scene.style.uniform(0.3, 1.0)) * _fine(scene)
+    return _sharp(scene, places, low=0.4, high=1.0) + plasm + haze(scene, 0.01, 0.3)
 
 
 def _chromatin(scene: Scene, *, dark: float) -> FloatImage:
-    return scene.frame.nucleus() * scene.frame.inside * np.float32(1) * (1 - np.float32(dark) * scene.frame.nucleoli)
+    return scene.frame.nucleus() * scene.frame.inside * (1 - dark * scene.frame.nucleoli)
 
 
-def _sharp(scene: Scene, places: np.ndarray, *, low: float, high: float) -> FloatImage:
-    """Draw dots of ``low`` to ``high`` µm across at the places, some brighter than others."""
+def _fine(scene: Scene) -> FloatImage:
+    """Draw the grain of a nucleoplasm around 1, of 0.3 to 0.6 µm, shallow or deep."""
+    return scene.mottle(scene.style.uniform(0.3, 0.6), depth=scene.style.uniform(0.08, 0.5))
+
+
+def _sharp(scene: Scene, places: Places, *, low: float, high: float) -> FloatImage:
+    """Draw dots of ``low`` to ``high`` µm across at the places, some brighter than others, bright end 1."""
     sizes = scene.px(0.4) * scene.rng.uniform(low, high, places.size)
-    return dots(places, sizes=sizes, heights=np.exp(scene.rng.normal(0, 0.3, places.size)), side=scene.frame.side)
+    heights = np.exp(scene.rng.normal(0, scene.style.uniform(0.2, 0.6), places.size))
+    return lit(dots(places, sizes=sizes, heights=heights, side=scene.frame.side))
 
 
 def _has_nucleus(scene: Scene) -> Numbers:
-    has = np.zeros(len(scene.cells))
+    has: NDArray[np.float64] = np.zeros(len(scene.cells))
     has[scene.cells.resting()] = 1.0
     return has
 
 
 def _folds(scene: Scene) -> FloatImage:
     """Draw one or two curved lines across a third of the nuclei."""
-    cells, frame = scene.cells, scene.frame
+    cells, frame, rng = scene.cells, scene.frame, scene.rng
     rows = cells.resting()
-    rows = rows[scene.rng.random(rows.size) < 0.35]
+    rows = rows[rng.random(rows.size) < 0.35]
     length = 1.4 * cells.nucleus_axes[rows, 0]
-    heading = cells.angle[rows] + scene.rng.normal(0, 0.6, rows.size)
+    heading = cells.angle[rows] + rng.normal(0, 0.6, rows.size)
     starts = cells.nucleus[rows] - 0.5 * length * np.exp(1j * heading)
-    inside = frame.nucleus() * frame.inside
-    return threads(starts, heading, label=frame.label, length=length, bend=0.03, rng=scene.rng, weight=inside).image
+    curve = rng.normal(0, 0.06, rows.size) * frame.pixel
+    lines = arcs(starts, heading, length=length, curve=curve, light=1.0, width=0.0, label=frame.label)
+    return lines * frame.nucleus() * frame.inside

@@ -1,0 +1,41 @@
+"""The starter model: a bundle that comes with protloc."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from protloc.atlas.files import StrPath
+from protloc.errors import BundleError
+from protloc.learn.bundle import DESCRIPTION_FILE, Bundle
+
+STARTER = "starter"
+SHIPPED = Path(__file__).with_name("starter")
+
+
+def starter() -> Bundle:
+    """Load the starter model, which learnt from simulated fields alone.
+
+    It takes fields of the Human Protein Atlas's four stains, of which only green, the protein's, must be given.
+
+    Raises:
+        BundleError: if it is missing or damaged.
+    """
+    return Bundle.load(_shipped())
+
+
+def named_bundle(name: StrPath) -> Path:
+    """Return the folder of a bundle: ``starter`` is the one that comes with protloc, unless a folder here is called so.
+
+    Raises:
+        BundleError: if the starter model is meant and missing.
+    """
+    return _shipped() if str(name) == STARTER and not Path(name).is_dir() else Path(name)
+
+
+def _shipped() -> Path:
+    if not (SHIPPED / DESCRIPTION_FILE).is_file():
+        raise BundleError(
+            f"{SHIPPED}: the starter model is missing, though it comes with protloc. "
+            "Install protloc again, or name a bundle folder, such as RUN/bundle."
+        )
+    return SHIPPED
