@@ -1,11 +1,15 @@
 # make demo   a trained, judged classifier on simulated fields; needs nothing but Python 3.11+ and make
 # make test   all tests
 # make lint   ruff and pyright
+# make starter   the model that comes with protloc, from nothing: some three hours on two cores (FIELDS=20000 EPOCHS=16)
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint format clean
+FIELDS ?= 20000
+EPOCHS ?= 16
+
+.PHONY: demo test lint starter format clean
 
 demo: .venv/installed
 	$(BIN)/protloc demo --out demo
@@ -17,6 +21,16 @@ lint: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+starter: .venv/installed
+	$(BIN)/protloc simulate starter-work/atlas --fields $(FIELDS) --side 256 --seed 4 --balanced --clean
+	test -d starter-work/store || $(BIN)/protloc prepare starter-work/atlas/train starter-work/store \
+		--labels starter-work/atlas/train.csv --side 256
+	$(BIN)/protloc audit starter-work/store --keys starter-work/atlas/fields.csv
+	test -f starter-work/store/splits/default.parquet || $(BIN)/protloc split starter-work/store --fractions .9 .05 .05
+	$(BIN)/protloc train starter-work/store --recipe starter --epochs $(EPOCHS) --out starter-work/run --resume
+	$(BIN)/protloc evaluate starter-work/run
+	$(BIN)/python benchmarks/ship_starter.py starter-work/run
 
 format: .venv/installed-test
 	$(BIN)/ruff check --fix .

@@ -67,7 +67,7 @@ def real_answers(bundle: Bundle, real: Path, *, match: bool = True) -> Said:
     truth, logits = [], []
     for folder, table in TABLES.items():
         labels = read_labels(real / table, bundle.vocabulary)
-        said = predict(bundle, real / folder, stains=parse_stains("green"), adapt=False)
+        said = predict(bundle, real / folder, stains=parse_stains(["green"]), adapt=False)
         order = [labels.ids.index(field) for field in said.ids]
         truth.append(labels.targets[order])
         logits.append(said.logits)

@@ -19,12 +19,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from ship_starter import kaggle_prior
 from starter import METRICS, real_answers
 
 import protloc
+from protloc.apply.predict import predict_rows
+from protloc.curate.split import Split, rows_of
+from protloc.judge.answering import fit_rule
 from protloc.learn.bundle import Bundle
 from protloc.learn.runs import read_run
-from protloc.learn.starter import HPA_PRIOR
 
 SIDE, SEED = 256, 77
 VARIANTS: dict[str, tuple[str, ...]] = {
@@ -52,10 +55,18 @@ def store_of(work: Path, *, fields: int, clean: bool) -> protloc.Store:
     return protloc.Store.open(folder)
 
 
+def answering(bundle: Bundle, store: protloc.Store) -> Bundle:
+    """Give a bundle the prior and the rule to answer from green alone, fitted on the validation part."""
+    rows = rows_of(Split.read(store.folder / "splits" / "default.parquet"), store.ids)["validation"]
+    logits = predict_rows(bundle, store, rows, stains=("green",))
+    rule = fit_rule(store.targets[rows], logits, groups=[store.ids[row] for row in rows])
+    return replace(bundle, prior=kaggle_prior(), rule=rule, rules={"green": rule})
+
+
 def figures(store: protloc.Store, run: Path, overrides: Sequence[str], real: Path) -> list[float]:
     """Train a run unless it is finished; return its figures."""
     protloc.train(store, recipe="starter", run=run, overrides=overrides, resume=run.exists())
-    bundle = replace(Bundle.load(run / "bundle"), prior=HPA_PRIOR)
+    bundle = answering(Bundle.load(run / "bundle"), store)
     said = real_answers(bundle, real)
     plain = real_answers(bundle, real, match=False)
     validation = max(epoch.mean_average_precision for epoch in read_run(run).history)

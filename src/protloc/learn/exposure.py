@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from protloc.atlas.reading import in_order
-from protloc.atlas.simulate.camera import BRIGHTEST, HOT_SHARE, STAINS, WHITE, Camera, expose
+from protloc.atlas.simulate.camera import BRIGHTEST, HOT_SHARE, LEAST_COUNT, STAINS, WHITE, Camera, expose
 from protloc.atlas.simulate.camera import decode_clean as decode_array
 from protloc.atlas.simulate.exposures import draw_any_camera
 from protloc.atlas.store import Store
@@ -149,9 +149,10 @@ def _grey(coded: Tensor, cameras: Sequence[Camera], stains: Sequence[str], noise
     light = decode_clean(coded)
     _bleed(light, cameras, stains)
     light *= _shading(light.shape[-1], cameras).to(light.device)
-    mean = _blurred(light, _of_fields(cameras, "blur")).mul_(level).add_(level * background + 0.375 * gain)
-    root = mean.sqrt_().addcmul_(noise[0], 0.5 * gain.sqrt())
-    return torch.addcmul(-gain * (floor + 0.375), noise[1], read).addcmul_(root, root)
+    mean = _blurred(light, _of_fields(cameras, "blur")).mul_(level).add_(level * background)
+    third = (mean / gain).clamp_(min=LEAST_COUNT).rsqrt_().div_(3)
+    counted = torch.sub(noise[0], third).mul_(third).add_(1).clamp_(min=0).pow_(3).mul_(mean)
+    return torch.addcmul(-gain * floor, noise[1], read).add_(counted)
 
 
 def _bleed(light: Tensor, cameras: Sequence[Camera], stains: Sequence[str]) -> None:

@@ -182,8 +182,8 @@ def _draw_antibody(number: int, gene: int, labels: tuple[int, ...], rng: np.rand
     weights = np.clip(np.exp(rng.normal(np.log(0.65), 0.55, len(labels))), 0.15, 1.2)
     weights[rng.integers(len(labels))] = 1.0
     sparse = SPARSE.issuperset(labels)
-    low, high = (0.03, 0.6) if sparse else (0.01, 0.35)
-    haze = np.exp(rng.uniform(np.log(low), np.log(high), 2)) * (rng.random(2) < (0.9, 0.7))
+    low, high = (0.05, 0.6) if sparse else (0.03, 0.4)
+    haze = np.exp(rng.uniform(np.log(low), np.log(high), 2)) * (rng.random(2) < (0.98, 0.85))
     return Antibody(
         index=number,
         name=f"SIMA{number:06d}",

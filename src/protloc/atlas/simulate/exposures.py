@@ -11,7 +11,7 @@ from protloc.atlas.simulate.camera import Camera
 
 FIELD_WIDTH = 164.0  # µm; 2048 px of 0.08 µm
 DIM_SHARE = 0.10  # of antibodies with a signal near the noise
-ZOOMS = ((0.95, 1.5), (0.6, 0.95), (1.5, 2.1))  # enlargement against a field of 164 µm
+ZOOMS = ((1.02, 1.6), (0.65, 1.02), (1.6, 2.25))
 ZOOM_SHARES = (0.66, 0.25, 0.09)
 SHRUNK = 0.5  # of fields come from larger originals, their noise averaged
 
@@ -34,7 +34,7 @@ class Habits:
 def draw_habits(rng: np.random.Generator) -> Habits:
     """Draw what the exposures of one antibody have in common."""
     dim = bool(rng.random() < DIM_SHARE)
-    low, high = (8.0, 25.0) if dim else (16.0, 400.0)
+    low, high = (8.0, 25.0) if dim else (14.0, 320.0)
     level = float(np.clip(np.exp(rng.normal(np.log(140), 0.5)), 30, 400))
     return Habits(level * (0.4 if dim else 1.0), float(np.exp(rng.uniform(np.log(low), np.log(high)))), dim)
 
@@ -55,19 +55,21 @@ def draw_camera(rng: np.random.Generator, *, pixel: float, level: float, photons
         level: Median grey value of the bright end of green, a habit of the antibody.
         photons: Photons at the bright end of green.
     """
-    levels = np.exp(rng.normal(np.log([190, level, 215, 162]), [0.45, 0.15, 0.45, 0.4]))
+    levels = np.exp(rng.normal(np.log([250, level, 215, 175]), [0.45, 0.15, 0.45, 0.4]))
     if rng.random() < 0.04:
         levels[rng.integers(4)] *= 2.5
-    counts = np.exp(rng.uniform(np.log([40, 1, 90, 35]), np.log([1200, 2, 1200, 600])))
+    counts = np.exp(rng.uniform(np.log([70, 1, 90, 35]), np.log([2000, 2, 1200, 900])))
     counts[1] = photons
     return Camera(
         pixel=pixel,
         focus=float(np.hypot(0.1, rng.uniform(0, 0.4) * (rng.random() < 0.15))),
         photons=_four(counts),
         level=_four(np.clip(levels, 15, 600)),
-        background=_four(np.exp(rng.uniform(np.log([0.003, 0.003, 0.001, 0.003]), np.log([0.04, 0.05, 0.01, 0.03])))),
-        offset=_four(rng.uniform([0.2, 0.2, 3.0, 0.2], [4.2, 2.6, 11.0, 4.0])),
-        read_noise=float(rng.uniform(0.2, 1.0)),
+        background=_four(
+            np.exp(rng.uniform(np.log([0.0005, 0.0005, 0.0005, 0.0005]), np.log([0.012, 0.03, 0.006, 0.012])))
+        ),
+        offset=_four(rng.uniform([0.5, 0.0, 3.0, 0.5], [5.0, 2.0, 11.0, 5.0])),
+        read_noise=float(rng.uniform(0.05, 0.5)),
         shading=float(rng.uniform(-0.15, 0.15)),
         shading_angle=float(rng.uniform(0, 2 * np.pi)),
         bleed=(float(rng.uniform(0, 0.05)), float(rng.uniform(0, 0.05))),

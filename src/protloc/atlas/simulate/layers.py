@@ -14,7 +14,7 @@ from protloc.atlas.simulate.textures import FloatImage
 
 SUNK_FIELDS = 0.25  # share of fields in which some cells lie out of focus
 COVERED_FIELDS = 0.3  # share of fields in which cells lie over others
-STRAY_FIELDS = 0.6  # share of fields with light from above and below the focus
+STRAY_FIELDS = 0.5  # share of fields with light from above and below the focus
 COARSE = 3.0  # px; a blur wider than this is done on a smaller image
 
 
@@ -71,7 +71,7 @@ def draw_layers(frame: Frame, rng: np.random.Generator) -> Layers:
         over_blur=0.0 if in_focus else rng.uniform(1.0, 4.0) / frame.pixel,
         over_gain=float(rng.uniform(0.4, 1.0)),
         quarters=int(rng.integers(4)),
-        stray=float(rng.uniform(0.05, 0.4)) if rng.random() < STRAY_FIELDS else 0.0,
+        stray=float(rng.uniform(0.03, 0.3)) if rng.random() < STRAY_FIELDS else 0.0,
         stray_blur=rng.uniform(2.0, 6.0) / frame.pixel,
     )
 
