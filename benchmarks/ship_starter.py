@@ -2,8 +2,9 @@
 
     python benchmarks/ship_starter.py runs/starter
 
-The prior it states is that of the Kaggle 2018 table; the weights are halved. It
-is refused where half precision changes the logits, or the file is too large.
+The prior it states is that of the Kaggle 2018 table, its caution says what it
+learnt from; the weights are halved. It is refused where half precision changes
+the logits, or the file is too large.
 """
 
 from __future__ import annotations
@@ -25,6 +26,11 @@ from protloc.options import bundle_folder
 LARGEST = 10e6  # bytes: what a wheel may carry without anybody noticing
 TOLERANCE = 0.05  # of a logit; calls change from about this on
 PROBES = 4  # fields of random pixels
+CAUTION = (
+    "The starter model learnt from simulated fields only: that its probabilities are calibrated and its certain "
+    "answers as sure as they say holds for those alone. Fine-tune it on labelled fields of yours before you trust it: "
+    "protloc train --weights starter."
+)
 
 
 def main() -> None:
@@ -38,7 +44,7 @@ def main() -> None:
 
 
 def ship(bundle: Bundle, out: Path) -> tuple[int, float]:
-    """Write a bundle with its prior in half precision; return its bytes and the largest change of a logit.
+    """Write a bundle with its prior and caution in half precision; return its bytes and the largest change of a logit.
 
     Raises:
         SystemExit: if it cannot be the starter model.
@@ -48,7 +54,7 @@ def ship(bundle: Bundle, out: Path) -> tuple[int, float]:
     if not bundle.rule.fields:
         raise SystemExit(f"{bundle.folder}: it was never judged. Run protloc evaluate first.")
     with tempfile.TemporaryDirectory() as folder:
-        replace(bundle, prior=kaggle_prior()).save(Path(folder), half=True)
+        replace(bundle, prior=kaggle_prior(), caution=CAUTION).save(Path(folder), half=True)
         shipped = Bundle.load(folder)
         size, change = (Path(folder) / WEIGHTS_FILE).stat().st_size, largest_change(bundle, shipped)
     if size > LARGEST:

@@ -238,6 +238,7 @@ def edit(file: Path, keys: tuple[str, ...], value: object) -> None:
         (("prior", "prevalences"), [0.5, 0.5], "prior: of length 2, expected 3"),
         (("prior", "prevalences"), [0.5, 0.5, 1.5], "prior: 1.5, expected numbers from 0 to 1"),
         (("prior", "name"), 5, "prior: 5, expected a name"),
+        (("caution",), ["no"], "caution: ['no'], expected words"),
     ],
 )
 def test_edited_rules_and_priors_are_refused_in_words(
@@ -251,9 +252,10 @@ def test_edited_rules_and_priors_are_refused_in_words(
     assert told in str(refused.value)
 
 
-def test_rules_and_prior_come_back(dropping: Bundle, tmp_path: Path) -> None:
-    dropping.save(tmp_path)
+def test_rules_prior_and_caution_come_back(dropping: Bundle, tmp_path: Path) -> None:
+    replace(dropping, caution="Only for the brave.").save(tmp_path)
     loaded = Bundle.load(tmp_path)
+    assert loaded.caution == "Only for the brave."
     assert loaded.rules == {"green": GREEN_ALONE}
     assert loaded.prior == PRIOR
     assert loaded.rule_for({"green"}) == GREEN_ALONE
@@ -262,9 +264,9 @@ def test_rules_and_prior_come_back(dropping: Bundle, tmp_path: Path) -> None:
 
 
 def test_a_bundle_without_them_has_none(folder: Path) -> None:
-    assert not {"rules", "prior", "half"} & set(json.loads((folder / "model.json").read_text()))
+    assert not {"rules", "prior", "caution", "half"} & set(json.loads((folder / "model.json").read_text()))
     loaded = Bundle.load(folder)
-    assert (loaded.rules, loaded.prior) == ({}, None)
+    assert (loaded.rules, loaded.prior, loaded.caution) == ({}, None, "")
     assert loaded.rule_for({"green"}) == FITTED
 
 
@@ -292,7 +294,7 @@ def test_half_precision_is_float32_again_when_loaded(bundle: Bundle, folder: Pat
     for name, tensor in bundle.members[0].state.items():
         found = loaded.members[0].state[name]
         assert found.dtype == tensor.dtype, name
-        assert torch.equal(found, tensor.half().float() if tensor.is_floating_point() else tensor), name
+        assert torch.equal(found, tensor.half().float() if tensor.ndim > 1 else tensor), name
     whole, halved = (one.network()(some_fields()) for one in (bundle, loaded))
     torch.testing.assert_close(halved, whole, atol=2e-3, rtol=0)
     loaded.save(folder, half=True)
@@ -301,11 +303,19 @@ def test_half_precision_is_float32_again_when_loaded(bundle: Bundle, folder: Pat
 
 def test_what_half_precision_cannot_hold_is_refused(bundle: Bundle, folder: Path) -> None:
     (member,) = bundle.members
-    huge = member.state | {"head.7.bias": torch.tensor([1.0, 70_000.0, 0.0])}
+    huge = member.state | {"head.7.weight": member.state["head.7.weight"].index_fill(0, torch.tensor([1]), 70_000.0)}
     before = (folder / "model.safetensors").read_bytes()
-    with pytest.raises(BundleError, match=r"head.7.bias: holds 70000, half precision nothing above 65504"):
+    with pytest.raises(BundleError, match=r"head.7.weight: holds 70000, half precision nothing above 65504"):
         replace(bundle, members=(replace(member, state=huge),)).save(folder, half=True)
     assert (folder / "model.safetensors").read_bytes() == before
+
+
+def test_variances_of_batch_norm_may_be_larger_than_half_precision_holds(bundle: Bundle, folder: Path) -> None:
+    (member,) = bundle.members
+    name = "blocks.0.1.running_var"
+    variances = torch.full_like(member.state[name], 1e6)
+    replace(bundle, members=(replace(member, state=member.state | {name: variances}),)).save(folder, half=True)
+    assert torch.equal(Bundle.load(folder).members[0].state[name], variances)
 
 
 def test_a_network_is_built_without_drawing_random_numbers(bundle: Bundle) -> None:

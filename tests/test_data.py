@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from protloc.atlas.photographs import photographs_of
 from protloc.atlas.store import Store
 from protloc.curate.split import Split, split
 from protloc.errors import SettingsError, SplitError
 from protloc.learn import data as module
 from protloc.learn.data import Batches, FieldData, Photographs
-from protloc.learn.exposure import photographed_rows
 from protloc.learn.recipes import TrainSettings
 
 
@@ -97,7 +97,7 @@ def test_photographs_are_kept_as_far_as_there_is_room(
         taken.extend(rows)
         return store.images(rows) // 2 + seed
 
-    monkeypatch.setattr(module, "photographed_rows", photographed)
+    monkeypatch.setattr(module, "photographs_of", photographed)
     photographs = Photographs(tiny_store, seed=7, kept_bytes=fit * 4 * 32 * 32)
     for rows in (np.array([5, 2]), np.array([2, 9, 4]), np.array([4, 5, 9])):
         np.testing.assert_array_equal(photographs(rows), tiny_store.images(rows) // 2 + 7)
@@ -122,7 +122,7 @@ def test_training_reads_clean_stains_and_validation_their_photographs(tiny_store
     np.testing.assert_array_equal(
         next(iter(batches)).images, store.images(batches.rows[: len(next(iter(batches)).images)])
     )
-    expected = photographed_rows(store, fields.validation_rows, seed=3)
+    expected = photographs_of(store, fields.validation_rows, seed=3)
     for _epoch in range(2):
         shown = np.concatenate([batch.images for batch in fields.val_dataloader()])
         np.testing.assert_array_equal(shown, expected)

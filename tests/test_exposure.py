@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,15 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from protloc.atlas.prepare import prepare
-from protloc.atlas.reading import Reading
-from protloc.atlas.simulate import Camera, code_clean, decode_clean, expose, simulate
+from protloc.atlas.simulate import Camera, code_clean, decode_clean, expose
 from protloc.atlas.simulate.camera import STAINS
-from protloc.atlas.stains import parse_stains
-from protloc.atlas.store import Store
-from protloc.errors import StoreError
 from protloc.learn import exposure
-from protloc.learn.exposure import photograph, photographed_rows
+from protloc.learn.exposure import photograph
 
 SIDE = 48
 STILL = Camera(pixel=0.64, photons=(1e11,) * 4, read_noise=0.0, hot=0.0)
@@ -163,53 +157,3 @@ def test_what_does_not_fit_is_named(cameras: int, stains: tuple[str, ...], messa
 def test_a_batch_is_photographed_alike_on_every_device() -> None:
     coded, cameras = coded_fields(3), [Camera(pixel=0.64, hot=1e-3)] * 3
     assert (shot(coded.cuda(), cameras).cpu() - shot(coded, cameras)).abs().max() <= 1
-
-
-# whole stores
-
-
-def stored(folder: Path, *, stains: str = "red green blue yellow", clean: bool = True) -> Store:
-    atlas = folder / "atlas"
-    simulate(atlas, fields=4, side=64, seed=2, jobs=1, clean=clean)
-    reading = Reading(stains=parse_stains(stains.split()), side=64)
-    return prepare(atlas / "train", folder / stains.replace(" ", "-"), reading=reading, jobs=1).store
-
-
-@pytest.fixture(autouse=True)
-def simple_cameras(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw cameras as simply as can be, so that these tests do not hang on how exposures vary."""
-
-    def draw(rng: np.random.Generator, *, side: int) -> Camera:
-        return Camera(pixel=164 / side, level=(float(rng.uniform(50, 250)),) * 4)
-
-    monkeypatch.setattr(exposure, "draw_any_camera", draw)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return stored(tmp_path_factory.mktemp("clean"))
-
-
-def test_the_photograph_of_a_row_depends_on_seed_and_row_alone(store: Store) -> None:
-    together = photographed_rows(store, range(4), seed=7)
-    assert together.dtype == np.uint8
-    assert together.shape == (4, 4, 64, 64)
-    np.testing.assert_array_equal(photographed_rows(store, np.array([3, 1, 3]), seed=7), together[[3, 1, 3]])
-    assert (photographed_rows(store, [0], seed=8)[0] != together[0]).mean() > 0.1
-    assert (together != store.images(range(4))).mean() > 0.3
-    assert photographed_rows(store, [], seed=7).shape == (0, 4, 64, 64)
-
-
-def test_a_store_of_fewer_stains_is_photographed_by_the_same_cameras(store: Store, tmp_path: Path) -> None:
-    fewer = stored(tmp_path, stains="blue green")
-    all_stains, some = (photographed_rows(each, range(4), seed=1) for each in (store, fewer))
-    np.testing.assert_array_equal(some[:, 0], all_stains[:, 2])
-    assert np.abs(some[:, 1].astype(int) - all_stains[:, 1]).mean() < 25  # all but the light that bleeds into green
-
-
-def test_a_store_that_cannot_be_photographed_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="holds photographs, expected clean stains"):
-        photographed_rows(stored(tmp_path / "taken", clean=False), [0], seed=0)
-    dapi = replace(stored(tmp_path, stains="blue"), stains=parse_stains(["dapi"]))
-    with pytest.raises(StoreError, match="clean stains named dapi, expected some of red, green, blue, yellow"):
-        photographed_rows(dapi, [0], seed=0)

@@ -13,6 +13,7 @@ from scipy.special import expit
 
 from protloc.apply.predict import ENSEMBLE_NOTE, UNFITTED_NOTE, member_logits, predict, predict_rows
 from protloc.apply.predictions import Predictions, rejected_file, write_predictions
+from protloc.atlas.photographs import photographs_of
 from protloc.atlas.prepare import prepare
 from protloc.atlas.reading import Reading
 from protloc.atlas.stains import HPA_STAINS, Stain
@@ -27,7 +28,6 @@ from protloc.judge.thresholds import Thresholds
 from protloc.learn.augment import poses
 from protloc.learn.backbones import build_network
 from protloc.learn.bundle import Bundle, Member, ensemble, portable_state
-from protloc.learn.exposure import photographed_rows
 from protloc.learn.network import Normalisation
 
 SIDE = 32
@@ -190,7 +190,7 @@ def test_a_model_that_needs_one_stain_takes_what_the_folder_has(frugal, tiny_wor
     fields = tiny_world.store.images(range(5))
     fields[:, [0, 3]] = 0  # red and yellow
     np.testing.assert_allclose(answered.logits, member_logits(frugal, [fields])[0], atol=1e-5)
-    told = "No red and yellow image was given; the model answered by green and blue alone. " + UNFITTED_NOTE
+    told = "No red or yellow image was given; the model answered by green and blue alone. " + UNFITTED_NOTE
     assert told in answered.summary(tmp_path / "x.csv")
     assert not any("image was given" in note for note in predict(frugal, tiny_world.images).notes)
 
@@ -212,7 +212,7 @@ def test_each_set_of_stains_is_answered_by_its_own_rule(frugal, tiny_world):
     model = frugal.with_rule(FITTED, {"green": alone})
     answered = predict(model, tiny_world.images, stains=[Stain("green", "_green")])
     assert answered.rule == alone
-    assert answered.notes == ("No red and blue and yellow image was given; the model answered by green alone.",)
+    assert answered.notes == ("No red or blue or yellow image was given; the model answered by green alone.",)
     assert predict(model, tiny_world.images).rule == FITTED
 
 
@@ -250,7 +250,7 @@ def test_a_store_of_some_stains_has_its_channels_found(frugal, tiny_world, tmp_p
 
 def test_a_clean_store_is_photographed(frugal, tiny_store):
     clean, rows = replace(tiny_store, clean=True), np.array([7, 2])
-    expected = member_logits(frugal, [photographed_rows(clean, rows, seed=3)])[0]
+    expected = member_logits(frugal, [photographs_of(clean, rows, seed=3)])[0]
     np.testing.assert_allclose(predict_rows(frugal, clean, rows), expected, atol=1e-5)
     assert np.abs(expected - predict_rows(frugal, tiny_store, rows)).max() > 1e-3
 
@@ -429,6 +429,20 @@ def test_another_prior_may_be_stated(pair, tiny_world):
     answered = predict(replace(pair, prior=PRIOR), tiny_world.images, prior=other)
     assert answered.rule.prevalences == other.prevalences
     assert predict(pair, tiny_world.images, prior=other).rule == answered.rule
+
+
+def test_a_prior_that_is_stated_and_refused_at_once_is_a_mistake(pair, tiny_world):
+    with pytest.raises(SettingsError, match=r"--prior: of no use with --no-adapt, .* Say one of the two"):
+        predict(pair, tiny_world.images, adapt=False, prior=PRIOR)
+
+
+def test_the_caution_of_a_model_comes_first(frugal, tiny_world, tmp_path):
+    wary = replace(frugal, caution="Learnt from drawings.")
+    notes = predict(wary, copy_images(tiny_world, tmp_path / "images", "green")).notes
+    assert notes[0] == "Learnt from drawings."
+    assert notes[1].startswith("No red or blue or yellow image was given")
+    summary = predict(wary, tiny_world.images).summary(tmp_path / "x.csv")
+    assert summary.splitlines()[1] == "Learnt from drawings."
 
 
 @pytest.mark.parametrize("shares", [(0.1, 0.2), (0.1, 0.2, 1.5)])

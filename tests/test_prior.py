@@ -224,3 +224,10 @@ def test_a_prior_is_read_as_it_was_written() -> None:
     assert Prior.from_json({"name": "a", "prevalences": [0.5]}) == Prior("a", (0.5,))
     with pytest.raises(KeyError):
         Prior.from_json({"name": "a"})
+
+
+@pytest.mark.parametrize("shares", [(0.0, 1.0), (1.0, 1.0), (0.0, 0.0)])
+def test_a_prior_that_says_nothing_changes_nothing(shares: tuple[float, ...]) -> None:
+    found = matched(rule_of((0.5, 0.5)), np.zeros((9, 2)), Prior("silent", shares))
+    assert found.rule == rule_of((0.5, 0.5))
+    assert found.words(("A", "B")).endswith("silent: it states a share between 0 and 1 of no class.")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protloc.atlas.simulate.camera import Camera, expose
-from protloc.atlas.simulate.exposures import Habits, draw_any_camera, draw_camera, draw_habits
+from protloc.atlas.simulate.exposures import FIELD_WIDTH, ZOOMS, Habits, draw_any_camera, draw_camera, draw_habits
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,8 @@ def test_some_fields_were_shrunk_from_larger_ones() -> None:
 def test_any_camera_depends_on_its_seed_alone_and_makes_an_image(seed: int, side: int) -> None:
     camera, again = (draw_any_camera(np.random.default_rng(seed), side=side) for _ in range(2))
     assert camera == again
-    assert 164 / 2.1 <= camera.pixel * side <= 164 / 0.6 + 1e-9
+    zoom = FIELD_WIDTH / (camera.pixel * side)
+    assert min(ZOOMS)[0] - 1e-9 <= zoom <= max(ZOOMS)[1] + 1e-9
     image = expose(np.full((4, 16, 16), 0.5, np.float32), camera, rng=np.random.default_rng(0))
     assert image.shape == (4, 16, 16)
     assert image.dtype == np.uint8

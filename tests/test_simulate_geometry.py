@@ -34,11 +34,24 @@ def test_any_layout_gives_sound_maps(seed: int, line: int, order: str, zoom: flo
     frame = frame_of(seed=seed, line=line, order=order, zoom=zoom, side=64)
     assert frame.label.min() >= 0
     assert frame.label.max() <= len(frame.cells)
-    for image in (frame.radius, frame.nuclear, frame.edge, frame.contact, frame.nucleoli):
+    for image in (frame.radius, frame.nuclear, frame.edge, frame.contact, frame.room, frame.nucleoli):
         assert image.shape == (64, 64)
         assert np.isfinite(image).all()
     assert (frame.edge[frame.label == 0] == 0).all()
     assert (frame.edge[frame.label > 0] > 0).all()
+
+
+def test_neighbours_hardly_ever_cut_a_nucleus() -> None:
+    kept: list[float] = []
+    for seed in range(6):
+        frame = frame_of(seed=seed, zoom=1.5)
+        for cell in frame.cells.resting():
+            middle, axes = frame.cells.nucleus[cell], frame.cells.nucleus_axes[cell]
+            at_border = min(middle.real, middle.imag, SIDE - middle.real, SIDE - middle.imag) < 1.3 * axes.max()
+            if not at_border and not frame.cells.second[cell]:
+                kept.append(((frame.label == cell + 1) & (frame.nuclear < 0)).sum() / (np.pi * axes.prod()))
+    assert len(kept) > 20
+    assert np.mean(np.array(kept) < 0.85) < 0.05
 
 
 def test_the_middle_of_each_nucleus_lies_in_its_own_cell(frame: Frame) -> None:

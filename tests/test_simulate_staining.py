@@ -57,6 +57,15 @@ def test_the_mask_of_a_lone_label_is_where_green_is_bright(plans: tuple[FieldPla
     np.testing.assert_array_equal(mask, field.stains[1] > 0.25)
 
 
+def test_a_label_is_seen_even_where_hardly_any_cell_is_positive(plans: tuple[FieldPlan, ...]) -> None:
+    for plan in plans[:6]:
+        lone = with_labels(plan, 0, haze=0.3)
+        none_positive = replace(lone, antibody=replace(lone.antibody, positive=0.0))
+        field = render_clean(none_positive, seed=5)
+        (mask,) = field.masks.values()
+        assert field.stains[1][mask].mean() > 2 * field.stains[1][~mask].mean()
+
+
 def test_every_label_of_a_set_has_its_own_mask(plans: tuple[FieldPlan, ...]) -> None:
     field = render_clean(with_labels(plans[2], 0, 19, 25), seed=5)
     assert set(field.masks) == {0, 19, 25}

@@ -66,6 +66,19 @@ def test_the_starter_model_is_the_shipped_bundle(
     assert (loaded.folder, loaded.vocabulary, loaded.needed) == (tmp_path, bundle.vocabulary, ("green",))
 
 
+def test_a_folder_called_starter_is_meant_only_if_it_holds_a_model(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(starter, "SHIPPED", tmp_path / "shipped")
+    bundle.save(tmp_path / "shipped", half=True)
+    (tmp_path / "starter").mkdir()  # of images, or a run of folds that is being trained from it
+    assert starter.named_bundle("starter") == tmp_path / "shipped"
+    assert starter.named_bundle(tmp_path / "starter") == tmp_path / "starter"
+    bundle.save(tmp_path / "starter/bundle")
+    assert starter.named_bundle("starter") == Path("starter")
+
+
 def test_it_answers_without_the_libraries_of_training(bundle: Bundle, tmp_path: Path) -> None:
     bundle.save(tmp_path, half=True)
     code = (
@@ -94,8 +107,9 @@ def test_a_run_becomes_the_starter_model(
     bundle.save(tmp_path / "run/bundle")
     monkeypatch.setattr(sys, "argv", ["ship_starter.py", str(tmp_path / "run"), "--out", str(tmp_path / "out")])
     script.main()
-    assert "out: 6.92 MB; half precision changes a logit by 0.00" in capsys.readouterr().out
+    assert "out: 7.09 MB; half precision changes a logit by 0.00" in capsys.readouterr().out
     shipped = Bundle.load(tmp_path / "out")
+    assert shipped.caution == script.CAUTION
     assert shipped.prior is not None
     assert shipped.prior.name == "Kaggle 2018 training table (31,072 fields)"
     shares = dict(zip(bundle.vocabulary.names, shipped.prior.prevalences, strict=True))
@@ -114,8 +128,8 @@ def twice(bundle: Bundle) -> Bundle:
 def huge(bundle: Bundle) -> Bundle:
     """Return the same bundle with weights that half precision rounds by whole units."""
     (member,) = bundle.members
-    bias = torch.full((28,), 5000.7)
-    return replace(bundle, members=(replace(member, state=member.state | {"classifier.bias": bias}),))
+    large = {"bn2.bias": torch.ones(1280), "classifier.weight": torch.full((28, 1280), 5000.7)}
+    return replace(bundle, members=(replace(member, state=member.state | large),))
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from protloc.atlas.photographs import photographs_of
 from protloc.atlas.prepare import prepare
 from protloc.atlas.reading import Reading
 from protloc.atlas.simulate import simulate
@@ -27,7 +28,6 @@ from protloc.learn import keeper as keeper_module
 from protloc.learn import weights as weights_module
 from protloc.learn.bundle import Bundle
 from protloc.learn.epochs import best_epoch, read_history
-from protloc.learn.exposure import photographed_rows
 from protloc.learn.recipes import TrainSettings
 from protloc.learn.runs import read_run
 from protloc.learn.train import TrainResult, train
@@ -356,7 +356,7 @@ def test_clean_stains_are_photographed_anew_and_resume_to_the_same(clean_store: 
     train(clean_store, settings=CLEAN, run=resumed, split=parts, split_name="default", resume=True)
     assert_same_run(resumed, whole)
     usual = read_run(whole).bundle().members[0].normalisation
-    pixels = photographed_rows(clean_store, parts.rows("train"), seed=CLEAN.seed).astype(np.float64)
+    pixels = photographs_of(clean_store, parts.rows("train"), seed=CLEAN.seed).astype(np.float64)
     np.testing.assert_allclose(usual.means, pixels.mean(axis=(0, 2, 3)), atol=1e-3)
     np.testing.assert_allclose(usual.deviations, pixels.std(axis=(0, 2, 3)), atol=1e-3)
 

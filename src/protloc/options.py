@@ -127,7 +127,7 @@ def prior_of(table: Path, vocabulary: Vocabulary) -> Prior:
 
 
 def bundle_folder(given: Path) -> Path:
-    """Return the bundle of a run, or the folder itself; of ``starter``, unless there is one here, protloc's own.
+    """Return the bundle of a run, or the folder itself; of ``starter`` see :func:`protloc.learn.starter.named_bundle`.
 
     Raises:
         RunError, BundleError: if it is a run that has no bundle yet, or the starter model is missing.

@@ -70,6 +70,7 @@ def test_methods_say_what_is_known_of_leaks(content: ReportContent, leaks: Leaks
     [
         ({"weights": "none"}, "with random initial weights"),
         ({"weights": "imagenet"}, "with initial weights from ImageNet"),
+        ({"weights": "starter"}, "with initial weights from the starter model of protloc"),
         ({"weights": "/home/me/secret/first.safetensors"}, "with initial weights from first.safetensors"),
         ({"loss": "bce"}, "The loss was binary cross-entropy."),
         ({"loss": "weighted", "positive_weight_cap": 5.0}, "at most 5 times"),
@@ -77,6 +78,15 @@ def test_methods_say_what_is_known_of_leaks(content: ReportContent, leaks: Leaks
         ({"loss": "asymmetric"}, "asymmetric loss (gamma 4 for negatives, 0 for positives, clip 0.05)"),
         ({"flips": False}, "Training fields were not augmented. No class was over-sampled."),
         ({"flips": True, "rotation_degrees": 15.0}, "at random rotated by up to ±15°, mirrored."),
+        (
+            {"flips": True, "zoom": 0.15, "crop": 192},
+            "enlarged or shrunk by a factor of up to 1.15, cropped to 192 × 192 px, m",
+        ),
+        ({"stain_dropout": 0.5}, "robbed of each stain but green with a chance of 50"),
+        (
+            {"averaging": 0.999},
+            "What was judged and kept is the moving average of the weights (decay 0.999).",
+        ),
         ({"oversampling_factor": 4.0}, "classes in under 1.0 % of them) were drawn up to 4 times"),
         ({"oversampling_factor": 4.0, "minority_classes": ("Disc",)}, "minority classes (Disc) were drawn"),
         (
@@ -87,6 +97,12 @@ def test_methods_say_what_is_known_of_leaks(content: ReportContent, leaks: Leaks
 )
 def test_methods_follow_the_settings(content: ReportContent, settings: dict[str, Any], words: str) -> None:
     assert words in told(content, **settings)
+
+
+def test_methods_tell_of_the_camera_of_clean_stores(content: ReportContent) -> None:
+    assert "camera" not in told(content)
+    clean = replace(content, store=replace(content.store, clean=True))
+    assert "They were photographed by a simulated camera: for training with other settings at every step" in told(clean)
 
 
 def test_methods_give_no_path_away(content: ReportContent) -> None:

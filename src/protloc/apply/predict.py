@@ -71,17 +71,17 @@ def predict(
     Raises:
         BundleError: if a stain given is none of the model's, or one it needs is missing.
         SettingsError: if the answers are to be adapted on other poses than the model was judged on, or the prior is not
-            of the model's classes.
+            of the model's classes, or stated though nothing is to be adapted.
         ImageError: if the folder holds no image of these stains, or no field of it can be read.
     """
     asked = _in_model_order(bundle, stains)
     fields = find_fields(Path(source), asked)
     given = asked if stains else _at_hand(bundle, fields)
     channels = {stain.name: channel for channel, stain in enumerate(given)}
-    notes = _notes_on_stains(bundle, channels)
+    notes = _notes(bundle, channels)
     bundle = replace(bundle, rule=bundle.rule_for(channels), prior=prior or bundle.prior)
     taken = _poses_of(bundle.rule, tta=tta)
-    _check_adaptable(bundle, taken=taken, adapt=adapt)
+    _check_adaptable(bundle, taken=taken, adapt=adapt, stated=prior)
     ids: list[str] = []
     rejected: dict[str, str] = {}
     reading = _reading_of(bundle, given, reading or Reading())
@@ -156,11 +156,9 @@ def member_logits(bundle: Bundle, batches: Iterable[Fields], *, tta: bool | None
 
 def _images(bundle: Bundle, store: Store, rows: NDArray[np.intp]) -> Fields:
     """Read fields of a store; of a clean one as the same camera sees them each time."""
-    if not store.clean:
-        return store.images(rows)
-    from protloc.learn.exposure import photographed_rows  # brings the simulator, which nobody else needs here
+    from protloc.atlas.photographs import photographs_of  # brings the simulator, which nobody else needs here
 
-    return photographed_rows(store, rows, seed=int(bundle.settings.get("seed", 0)))
+    return photographs_of(store, rows, seed=int(bundle.settings.get("seed", 0)))
 
 
 def _each(network: Ensemble, images: Tensor, *, turned: bool) -> Tensor:
@@ -213,7 +211,9 @@ def _fitted_to_batch(
     return adapted(bundle.rule, logits) if adapt else None
 
 
-def _check_adaptable(bundle: Bundle, *, taken: int, adapt: bool | None) -> None:
+def _check_adaptable(bundle: Bundle, *, taken: int, adapt: bool | None, stated: Prior | None) -> None:
+    if stated is not None and adapt is False:
+        raise SettingsError("--prior: of no use with --no-adapt, which leaves answers as they are. Say one of the two.")
     if bundle.prior is not None:
         try:
             check_prior(bundle.prior, classes=len(bundle.vocabulary))
@@ -252,13 +252,15 @@ def _at_hand(bundle: Bundle, fields: Iterable[FieldFiles]) -> tuple[Stain, ...]:
     return tuple(stain for stain in bundle.stains if stain.name in there)
 
 
-def _notes_on_stains(bundle: Bundle, given: Collection[str]) -> list[str]:
+def _notes(bundle: Bundle, given: Collection[str]) -> list[str]:
+    """Say what is to be known of a model's answers by the named stains, before any is given."""
+    notes = [bundle.caution] if bundle.caution else []
     missing = [stain.name for stain in bundle.stains if stain.name not in given]
     if not missing:
-        return []
-    note = f"No {' and '.join(missing)} image was given; the model answered by {' and '.join(given)} alone."
+        return notes
+    note = f"No {' or '.join(missing)} image was given; the model answered by {' and '.join(given)} alone."
     unfitted = bundle.rule.fields and bundle.rule_for(given) is bundle.rule
-    return [f"{note} {UNFITTED_NOTE}" if unfitted else note]
+    return [*notes, f"{note} {UNFITTED_NOTE}" if unfitted else note]
 
 
 def _in_channels(bundle: Bundle, images: Fields, channels: Mapping[str, int]) -> Fields:

@@ -114,15 +114,14 @@ def matched(rule: AnswerRule, logits: ArrayLike, prior: Prior, *, fields: int | 
     if stated.shape != given.shape[1:] or not ((stated >= 0) & (stated <= 1)).all():
         raise ValueError(f"prior {prior.name}: expected {given.shape[1]} shares in 0..1, got {prior.prevalences}")
     told = given[~np.isnan(given).any(axis=1)]
-    fields = len(told) if fields is None else min(fields, len(told))
-    if fields < FEWEST:
-        reason = f"too few fields ({fields}) to tell how the model errs on such images, {FEWEST} are needed"
+    fields, known = len(told) if fields is None else min(fields, len(told)), (stated > 0) & (stated < 1)
+    reason = _why_not(fields=fields, classes=int(known.sum()))
+    if reason:
         return Matching(rule, prior, fields, None, None, reason)
     calibrated = rule.calibration.logits(told)
     moves = _by_bayes(rule, stated)
     moves = moves + _by_batch(calibrated + moves, stated, fields=fields)
     intercepts = np.asarray(rule.calibration.intercepts) + moves
-    known = (stated > 0) & (stated < 1)
     new = replace(
         rule,
         calibration=replace(rule.calibration, intercepts=tuple(intercepts.tolist())),
@@ -130,6 +129,15 @@ def matched(rule: AnswerRule, logits: ArrayLike, prior: Prior, *, fields: int | 
     )
     before, after = (expit(each).mean(axis=0) for each in (calibrated, calibrated + moves))
     return Matching(new, prior, fields, before, after, "")
+
+
+def _why_not(*, fields: int, classes: int) -> str:
+    """Say why a rule cannot be matched on so many fields to a prior that tells of so many classes, or nothing."""
+    if not classes:
+        return "it states a share between 0 and 1 of no class"
+    if fields < FEWEST:
+        return f"too few fields ({fields}) to tell how the model errs on such images, {FEWEST} are needed"
+    return ""
 
 
 def _by_bayes(rule: AnswerRule, stated: Floats) -> Floats:

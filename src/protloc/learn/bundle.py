@@ -64,6 +64,7 @@ class Bundle:
         rules: How logits become answers where only some of the stains are given, by their sorted names joined by
             ``+``, as in ``blue+green``.
         prior: How often classes are to be expected in fields nobody said more about, or None.
+        caution: What whoever uses its answers must know, in sentences; empty if nothing.
         folder: Where it was loaded from, or None.
     """
 
@@ -79,6 +80,7 @@ class Bundle:
     bit_depth: int | None = None
     rules: Mapping[str, AnswerRule] = field(default_factory=dict[str, AnswerRule])
     prior: Prior | None = None
+    caution: str = ""
     folder: Path | None = None
 
     @property
@@ -110,7 +112,8 @@ class Bundle:
 
         Args:
             folder: Is made where it is missing.
-            half: Write float16 instead of float32, in half the bytes; loaded, they are float32 again.
+            half: Write matrices and kernels as float16, in half the bytes; loaded, they are float32 again. Vectors are
+                few and stay float32, as variances of batch norm may be above what float16 can hold.
 
         Raises:
             BundleError: if half precision cannot hold a number.
@@ -186,6 +189,7 @@ class Bundle:
             "vocabulary": self.vocabulary.to_json(),
             **_answers(self.rule, self.rules),
             **({"prior": self.prior.to_json()} if self.prior else {}),
+            **({"caution": self.caution} if self.caution else {}),
             "members": [
                 {"normalisation": asdict(member.normalisation), "metrics": dict(member.metrics)}
                 for member in self.members
@@ -198,7 +202,7 @@ def ensemble(bundles: Sequence[Bundle], *, rule: AnswerRule) -> Bundle:
     """Join bundles into one whose logits are the mean of theirs.
 
     Args:
-        bundles: One at least; settings and version are taken from the first.
+        bundles: One at least; settings, version, prior and caution are taken from the first.
         rule: How the joined networks answer.
 
     Raises:
@@ -242,7 +246,7 @@ def _as_float32(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _halved(name: str, tensor: Tensor) -> Tensor:
-    halved = tensor.half() if tensor.is_floating_point() else tensor
+    halved = tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor
     if not torch.isfinite(halved).all():
         raise BundleError(
             f"{name}: holds {tensor.abs().max():g}, half precision nothing above 65504. Save it in full precision."
@@ -305,6 +309,7 @@ def _from_description(described: Mapping[str, Any], tensors: Mapping[str, Tensor
         bit_depth=described["bit_depth"],
         rules={name: AnswerRule.from_json(rule) for name, rule in described.get("rules", {}).items()},
         prior=None if prior is None else Prior.from_json(prior),
+        caution=described.get("caution", ""),
     )
 
 
@@ -327,6 +332,8 @@ def _check_numbers(bundle: Bundle) -> None:
         check_rule(rule, classes=classes)
     if bundle.prior is not None:
         check_prior(bundle.prior, classes=classes)
+    if type(bundle.caution) is not str:
+        raise ValueError(f"caution: {bundle.caution!r}, expected words")
 
 
 def _check_fit(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:

@@ -12,13 +12,14 @@ from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
 from torch import Tensor
 
+from protloc.atlas.photographs import photographs_of
 from protloc.atlas.simulate.exposures import draw_any_camera
 from protloc.atlas.store import Store
 from protloc.curate.imbalance import minority_classes, repeats
 from protloc.curate.split import Split, rows_of
 from protloc.errors import SettingsError, SplitError
 from protloc.learn.chance import ORDER, number_of
-from protloc.learn.exposure import photograph, photographed_rows
+from protloc.learn.exposure import photograph
 from protloc.learn.network import Normalisation
 from protloc.learn.recipes import TrainSettings
 
@@ -89,7 +90,7 @@ class Photographs:
         new = [row for row in rows.tolist() if row not in self._kept]
         taken: dict[int, NDArray[np.uint8]] = {}
         if new:
-            taken = dict(zip(new, photographed_rows(self._store, new, seed=self._seed), strict=True))
+            taken = dict(zip(new, photographs_of(self._store, new, seed=self._seed), strict=True))
             free = max(self._room - len(self._kept), 0)
             self._kept |= {row: taken[row].copy() for row in new[:free]}
         return np.stack([taken[row] if row in taken else self._kept[row] for row in rows.tolist()])
@@ -195,8 +196,7 @@ def _photographed_normalisation(store: Store, rows: NDArray[np.intp], *, seed: i
     """Measure photographs of training fields, evenly spread over the store."""
     chosen = rows[np.linspace(0, len(rows) - 1, min(MEASURED, len(rows))).astype(np.intp)]
     taken = (
-        photographed_rows(store, some, seed=seed)
-        for some in np.array_split(chosen, -(-len(chosen) // MEASURED_AT_ONCE))
+        photographs_of(store, some, seed=seed) for some in np.array_split(chosen, -(-len(chosen) // MEASURED_AT_ONCE))
     )
     measured = [(images.mean(axis=(2, 3)), images.std(axis=(2, 3))) for images in taken]
     means, within = (np.concatenate(figures) for figures in zip(*measured, strict=True))

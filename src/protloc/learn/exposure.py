@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from protloc.atlas.reading import in_order
-from protloc.atlas.simulate.camera import BRIGHTEST, HOT_SHARE, LEAST_COUNT, STAINS, WHITE, Camera, expose
-from protloc.atlas.simulate.camera import decode_clean as decode_array
-from protloc.atlas.simulate.exposures import draw_any_camera
-from protloc.atlas.store import Store
-from protloc.errors import StoreError
+from protloc.atlas.simulate.camera import BRIGHTEST, HOT_SHARE, LEAST_COUNT, STAINS, WHITE, Camera
 
 BLEEDING = {"red": 0, "yellow": 1}  # stains that show in green, by their place in Camera.bleed
 REACH = 4.0  # of a blur, in standard deviations; as far as OpenCV goes
@@ -67,51 +59,6 @@ def photograph(
     for block in blocks:
         light[block] = _eight_bits(light[block], cameras[block])
     return light
-
-
-def photographed_rows(store: Store, rows: NDArray[np.intp] | Sequence[int], *, seed: int) -> NDArray[np.uint8]:
-    """Photograph fields of a clean store for validation, evaluation, prediction.
-
-    A field's photograph depends on ``seed`` and its row alone, whatever it is asked for with.
-
-    Args:
-        store: A store of clean stains.
-        rows: Which fields; all of them are in memory at once.
-        seed: 0 or more; another seed gives other cameras.
-
-    Returns:
-        New array of shape (len(rows), stains, side, side), uint8, in the order of ``rows``.
-
-    Raises:
-        StoreError: if the store holds photographs already, or a stain that the camera does not know.
-    """
-    channels = _channels(store)
-    work = partial(_photographed_row, store, channels, seed)
-    photographs = np.empty((len(rows), len(channels), store.side, store.side), np.uint8)
-    for number, picture in enumerate(in_order(work, (int(row) for row in rows), jobs=None)):
-        photographs[number] = picture
-    return photographs
-
-
-def _photographed_row(store: Store, channels: list[int], seed: int, row: int) -> NDArray[np.uint8]:
-    rng = np.random.default_rng([seed, row])
-    camera = draw_any_camera(rng, side=store.side)
-    light = np.zeros((len(STAINS), store.side, store.side), np.float32)  # a stain that was not kept is dark
-    light[channels] = decode_array(store.images([row])[0])
-    return expose(light, camera, rng=rng)[channels]
-
-
-def _channels(store: Store) -> list[int]:
-    """Return the camera's number of each stain of a store."""
-    names = [stain.name for stain in store.stains]
-    if not store.clean:
-        raise StoreError(f"{store.folder}: holds photographs, expected clean stains. Read its images as they are.")
-    if unknown := sorted(set(names) - set(STAINS)):
-        raise StoreError(
-            f"{store.folder}: has clean stains named {', '.join(unknown)}, expected some of {', '.join(STAINS)}. "
-            "Prepare it again with these names."
-        )
-    return [STAINS.index(name) for name in names]
 
 
 def _check(coded: Tensor, cameras: Sequence[Camera], stains: Sequence[str]) -> None:

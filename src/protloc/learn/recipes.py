@@ -35,7 +35,7 @@ class TrainSettings(Settings):
 
     # network
     backbone: str = "tf_efficientnet_lite0"  # "baseline-cnn" or any name timm knows
-    weights: str = "none"  # none, imagenet, efficientnet-lite0, a .safetensors file or a bundle folder
+    weights: str = "none"  # none, imagenet, efficientnet-lite0, starter, a .safetensors file or a bundle folder
     dropout: BelowOne = 0.2  # before the head; the baseline CNN has it after every block too
 
     # loss

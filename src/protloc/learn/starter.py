@@ -24,12 +24,14 @@ def starter() -> Bundle:
 
 
 def named_bundle(name: StrPath) -> Path:
-    """Return the folder of a bundle: ``starter`` is the one that comes with protloc, unless a folder here is called so.
+    """Return the folder of a bundle or run: ``starter`` is protloc's own, unless a folder of that name holds a model.
 
     Raises:
         BundleError: if the starter model is meant and missing.
     """
-    return _shipped() if str(name) == STARTER and not Path(name).is_dir() else Path(name)
+    folder = Path(name)
+    holds_model = any((inside / DESCRIPTION_FILE).is_file() for inside in (folder, folder / "bundle"))
+    return _shipped() if str(name) == STARTER and not holds_model else folder
 
 
 def _shipped() -> Path:

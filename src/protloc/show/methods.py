@@ -12,6 +12,9 @@ from protloc.show.report_content import ReportContent
 from protloc.show.report_words import estimate_in_words, fields_in_words, stable_in_words
 from protloc.show.trust_words import THRESHOLD_RULES, calibration_kind, fitted_on
 
+CAMERA = (
+    "They were photographed by a simulated camera: for training with other settings at every step, else each by one."
+)
 VERSIONS = ("python", "torch", "timm", "lightning", "numpy")  # of the provenance
 
 
@@ -36,6 +39,7 @@ def _fields(content: ReportContent) -> str:
     return (
         f"{plural(store.fields, kind)} ({store.side} × {store.side} px; {plural(len(store.stains), 'stain')}: "
         f"{stains}) carried any number of {plural(classes, 'label')} of the vocabulary {content.vocabulary.name}."
+        + (f" {CAMERA}" if store.clean else "")
     )
 
 
@@ -75,6 +79,7 @@ def _network(settings: Mapping[str, Any]) -> str:
         "none": "random initial weights",
         "imagenet": "initial weights from ImageNet",
         "efficientnet-lite0": "initial weights from ImageNet (efficientnet-lite0)",
+        "starter": "initial weights from the starter model of protloc",
     }.get(weights, f"initial weights from {PurePath(weights).name}")
     return f"The network was {settings['backbone']} with {begun} and dropout of {settings['dropout']:g}."
 
@@ -100,11 +105,17 @@ def _course(content: ReportContent) -> str:
     epochs = f"{ran[0]} {'was' if ran[0] == 1 else 'were'}" if len(set(ran)) == 1 else f"{min(ran)} to {max(ran)} were"
     kept = [course.best_epoch for course in content.courses if course.best_epoch is not None]
     which = f" ({', '.join(map(str, kept))})" if kept else ""
+    average = (
+        f" What was judged and kept is the moving average of the weights (decay {told['averaging']:g})."
+        if told["averaging"]
+        else ""
+    )
     return (
         f"It was trained with AdamW (learning rate {told['learning_rate']:g}, {schedule}{warmup}; weight decay "
         f"{told['weight_decay']:g}; batches of {told['batch_size']}{clip}) for at most "
         f"{plural(told['epochs'], 'epoch')}, or until neither macro-F1 nor samples-F1 on the validation fields had "
         f"risen for {told['patience']}; {epochs} run, and the epoch of the highest validation macro-F1 was kept{which}."
+        f"{average}"
     )
 
 
@@ -116,12 +127,16 @@ def _augmentation(settings: Mapping[str, Any]) -> str:
             f"rotated by up to ±{told['rotation_degrees']:g}°" if told["rotation_degrees"] else "",
             f"shifted by up to {percent(told['width_shift'])} of their width" if told["width_shift"] else "",
             f"shifted by up to {percent(told['height_shift'])} of their height" if told["height_shift"] else "",
+            f"enlarged or shrunk by a factor of up to {1 + told['zoom']:g}" if told["zoom"] else "",
+            f"cropped to {told['crop']} × {told['crop']} px" if told["crop"] else "",
             "mirrored" if told["flips"] else "",
             "turned by quarter turns" if told["quarter_turns"] else "",
             f"changed in the brightness of each stain by up to {percent(told['intensity_jitter'])}"
             if told["intensity_jitter"]
             else "",
-            f"robbed of each stain with a chance of {percent(told['stain_dropout'])}" if told["stain_dropout"] else "",
+            f"robbed of each stain but {told['protein_stain']} with a chance of {percent(told['stain_dropout'])}"
+            if told["stain_dropout"]
+            else "",
         )
         if words
     ]

@@ -34,6 +34,7 @@ class StoreFacts:
         side: Height and width of a field in px.
         stains: What each channel shows, in channel order.
         parts: Number of fields of each part: ``train``, ``validation``, ``test``; or of each fold.
+        clean: Whether it holds clean stains, which a simulated camera photographed.
     """
 
     name: str
@@ -41,6 +42,7 @@ class StoreFacts:
     side: int
     stains: tuple[Stain, ...]
     parts: Mapping[str, int]
+    clean: bool = False
 
     @property
     def fields(self) -> int:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from protloc.atlas.files import StrPath, check_folder, write_csv, write_json
 from protloc.atlas.keys import known_keys
+from protloc.atlas.photographs import photographs_of
 from protloc.atlas.store import Store
 from protloc.curate.duplicates import Pairs, near_duplicates
 from protloc.curate.groups import (
@@ -201,5 +202,5 @@ def _shown(store: Store, pairs: Pairs, place: np.intp) -> ShownPair:
         ids=(store.ids[first], store.ids[second]),
         similarity=float(pairs.similarity[place]),
         labels=(store.table.labels[first], store.table.labels[second]) if store.labelled else None,
-        images=store.images([first, second]),
+        images=photographs_of(store, [first, second]),
     )

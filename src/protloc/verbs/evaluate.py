@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from protloc.atlas.files import StrPath, write_text
+from protloc.atlas.photographs import photographs_of
 from protloc.atlas.store import Store
 from protloc.errors import RunError, SettingsError
 from protloc.judge.answering import ERROR_RATE
@@ -148,7 +149,7 @@ def _content(run: Run, store: Store, judged: Judged, evaluation: Evaluation) -> 
         run=run.folder.resolve().name,
         recipe=run.settings.recipe,
         vocabulary=store.vocabulary,
-        store=StoreFacts(store.folder.name, bool(store.source["simulated"]), store.side, store.stains, judged.sizes),
+        store=_facts(store, judged),
         evaluation=evaluation,
         predictions=said,
         rule=judged.rule,
@@ -162,21 +163,27 @@ def _content(run: Run, store: Store, judged: Judged, evaluation: Evaluation) -> 
             fit_groups=judged.fitted.groups,
         ),
         courses=tuple(_course(one) for one in run.folds or (run,)),
-        best=_shown(store, said, picked.best),
-        worst=_shown(store, said, picked.worst),
+        best=_shown(run, store, said, picked.best),
+        worst=_shown(run, store, said, picked.worst),
         settings=run.settings.model_dump(),
         provenance=_provenance(run),
         command=shlex.join([*recipe, "--split", run.split_name, "--out", f"{run.folder}-again"]),
     )
 
 
+def _facts(store: Store, judged: Judged) -> StoreFacts:
+    simulated = bool(store.source["simulated"])
+    return StoreFacts(store.folder.name, simulated, store.side, store.stains, judged.sizes, store.clean)
+
+
 def _course(run: Run) -> Course:
     return Course(pd.DataFrame([asdict(epoch) for epoch in run.history]), run.bundle().metrics["epoch"])
 
 
-def _shown(store: Store, said: PartPredictions, picked: NDArray[np.intp]) -> ShownFields:
+def _shown(run: Run, store: Store, said: PartPredictions, picked: NDArray[np.intp]) -> ShownFields:
     shown = said.rows(picked)
-    return ShownFields(shown, store.images([store.table.rows[field] for field in shown.ids]))
+    rows = [store.table.rows[field] for field in shown.ids]
+    return ShownFields(shown, photographs_of(store, rows, seed=run.settings.seed))
 
 
 def _provenance(run: Run) -> dict[str, Any]:

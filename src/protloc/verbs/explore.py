@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protloc.atlas.files import StrPath, atomic_folder, write_json, write_text
+from protloc.atlas.photographs import photographs_of
 from protloc.atlas.store import Store
 from protloc.atlas.table import LabelTable
 from protloc.curate.imbalance import class_counts, co_occurrence, labels_per_field, minority_classes
@@ -126,7 +127,7 @@ def _image_facts(store: Store, table: LabelTable | None) -> ImageFacts:
         side=store.side,
         levels=_levels(store, sampled),
         sampled=len(sampled),
-        examples=store.images(rows),
+        examples=photographs_of(store, rows),
         ids=tuple(store.ids[row] for row in rows),
         captions=captions,
     )
@@ -135,7 +136,7 @@ def _image_facts(store: Store, table: LabelTable | None) -> ImageFacts:
 def _levels(store: Store, rows: NDArray[np.intp]) -> NDArray[np.int64]:
     levels = np.zeros((len(store.stains), 256), np.int64)
     for start in range(0, len(rows), READ_AT_ONCE):
-        levels += intensity_counts(store.images(rows[start : start + READ_AT_ONCE]))
+        levels += intensity_counts(photographs_of(store, rows[start : start + READ_AT_ONCE]))
     return levels
 
 

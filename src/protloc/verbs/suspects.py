@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from protloc.atlas.files import write_csv
+from protloc.atlas.photographs import photographs_of
 from protloc.atlas.store import Store
 from protloc.curate.label_noise import suspects
 from protloc.errors import RunError
@@ -76,5 +77,5 @@ def review_labels(store: Store, run: Path, *, out: Path) -> Reviewed:
     )
     write_csv(out / "suspects.csv", suspects_table(content))
     shown = [store.table.rows[said.ids[row]] for row in places_to_show(content.found, most=SHOWN)]
-    page = write_review_page(out / "suspects.html", content, store.images(shown))
+    page = write_review_page(out / "suspects.html", content, photographs_of(store, shown))
     return Reviewed(out / "suspects.csv", page, len(shown))

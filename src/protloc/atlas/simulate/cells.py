@@ -259,7 +259,7 @@ def _shape(
         bend=np.where(rounded, 0, rng.normal(0, 0.16, count)),
         angle=angle,
         centrosome=_centrosomes(centres, nucleus_axes, angle, rounded, layout, rng),
-        brightness=np.exp(rng.normal(0, rng.uniform(0.1, 0.4), count)) * np.where(rounded, 1.3, 1.0),
+        brightness=np.exp(rng.normal(0, rng.uniform(0.15, 0.5), count)) * np.where(rounded, 1.3, 1.0),
         sister=sister,
         arms=rng.poisson(line.arms, count) * ~rounded,
     )

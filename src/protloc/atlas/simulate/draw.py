@@ -182,7 +182,7 @@ def _draw_antibody(number: int, gene: int, labels: tuple[int, ...], rng: np.rand
     weights = np.clip(np.exp(rng.normal(np.log(0.65), 0.55, len(labels))), 0.15, 1.2)
     weights[rng.integers(len(labels))] = 1.0
     sparse = SPARSE.issuperset(labels)
-    low, high = (0.05, 0.6) if sparse else (0.03, 0.4)
+    low, high = (0.05, 0.45) if sparse else (0.03, 0.4)
     haze = np.exp(rng.uniform(np.log(low), np.log(high), 2)) * (rng.random(2) < (0.98, 0.85))
     return Antibody(
         index=number,
@@ -223,7 +223,7 @@ def _weights() -> NDArray[np.float64]:
 
 
 def _draw_zoom(line: CellLine, rng: np.random.Generator) -> float:
-    """Draw the enlargement, .95 to 1.5 in two thirds of the fields; a line with many cells is enlarged more."""
+    """Draw the enlargement, 1.02 to 1.6 in two thirds of the fields; a line with many cells is enlarged more."""
     low, high = ZOOMS[rng.choice(len(ZOOMS), p=ZOOM_SHARES)]
     spacing = 0.85 * line.nucleus * line.spread
     least = FIELD_WIDTH / (spacing * np.sqrt(0.87 * MOST_CELLS))

@@ -36,6 +36,7 @@ class Frame:
         joined: 1 where two cells touch that no dark seam parts, falling to 0 away from there. float32.
         ruffles: Folds that stand up along free edges, 0 to 1. float32.
         creases: 1 along the folds of nuclei, soft. float32.
+        room: Share of the cytoplasm that is left to microtubules and reticulum, 0 to 1. float32.
         nucleoli: 1 inside the nucleoli, 0 elsewhere, soft at the edge. float32.
         nucleolus_centres: Their places.
         nucleolus_radii: Their radii in pixels.
@@ -53,6 +54,7 @@ class Frame:
     joined: FloatImage
     ruffles: FloatImage
     creases: FloatImage
+    room: FloatImage
     nucleoli: FloatImage
     nucleolus_centres: Places
     nucleolus_radii: NDArray[np.float64]
@@ -147,7 +149,7 @@ def _assign(cells: Cells, layout: Layout, rng: np.random.Generator) -> tuple[NDA
         )
         outwards += np.float32(frayed[cell]) * ragged[window]
         distance, ring = _to_nucleus((calm[0][window], calm[1][window]), cells, cell)
-        own = np.minimum(outwards, _claim(ring))
+        own = np.minimum(np.maximum(outwards, NUCLEUS_CLAIM + 0.1 * outwards), _claim(ring))
         mine = own < claim[window]
         for image, values in ((claim, own), (radius, outwards), (nuclear, distance * np.float32(layout.pixel))):
             np.copyto(image[window], values, where=mine)
@@ -238,12 +240,7 @@ def _draw_nucleoli(
     )
     canvas = np.zeros((layout.side, layout.side), np.uint8)
     for lobe in range(3):
-        off = (
-            radii
-            * (0.55 * lobe > 0)
-            * rng.uniform(0.2, 0.9, owners.size)
-            * np.exp(1j * rng.uniform(0, 6.3, owners.size))
-        )
+        off = radii * (lobe > 0) * rng.uniform(0.2, 0.9, owners.size) * np.exp(1j * rng.uniform(0, 6.3, owners.size))
         for place, size in zip(centres + off, radii * rng.uniform(0.55, 1.0, owners.size), strict=True):
             spot = (round(place.real * 16), round(place.imag * 16))
             cv2.circle(canvas, spot, max(round(size * 16), 4), 255, cv2.FILLED, cv2.LINE_AA, 4)

@@ -16,16 +16,17 @@ __all__ = ["blue_stain", "draw_reticulum", "grow_microtubules", "red_stain", "ye
 def red_stain(frame: Frame, network: Threads, rng: np.random.Generator) -> FloatImage:
     """Mix the microtubule network with the blur of those out of focus, densest around the nucleus."""
     side, pixel = frame.side, frame.pixel
-    grain = np.exp(0.35 * texture(rng, side=side, grain=0.5 / pixel))
-    fade = np.exp(-np.maximum(frame.nuclear, 0) / np.float32(rng.uniform(2.5, 10)))
+    grain = np.exp(0.45 * texture(rng, side=side, grain=0.45 / pixel))
+    fade = np.exp(-np.maximum(frame.nuclear, 0) / np.float32(rng.uniform(2.5, 8)))
     typical = float(np.mean(network.image)) / max(float(np.mean(frame.label > 0)), 0.01)
-    near = rng.uniform(0.1, 0.6) * blur(network.image, 1.0 / pixel)
+    near = rng.uniform(0.1, 0.4) * blur(network.image, 1.0 / pixel)
     far = rng.uniform(0.0, 0.25) * blur(network.image, 2.6 / pixel)
-    unfocused = near + far + rng.uniform(0.1, 1.0) * typical * fade
-    thick = np.float32(rng.uniform(0.3, 0.7))
+    unfocused = near + far + rng.uniform(0.15, 0.9) * typical * (0.3 + fade)
+    thick = np.float32(rng.uniform(0.0, 0.2))
     fibres = network.image * (thick + (1 - thick) * frame.height(rise=1.5)) + unfocused * grain * frame.height(rise=1.0)
+    fibres = fibres * frame.room
     red = fibres * (1 - np.float32(rng.uniform(0.65, 0.95)) * frame.nucleus())
-    red = (red * np.exp(0.2 * texture(rng, side=side, grain=3.0 / pixel))) ** 0.75  # bundles block their own light
+    red = (red * np.exp(0.2 * texture(rng, side=side, grain=3.0 / pixel))) ** 0.85  # bundles block their own light
     bright = np.float32(np.quantile(red[::4, ::4], 0.995))
     joined = np.float32(rng.uniform(0.3, 1.0)) * bridges(frame, reach=rng.uniform(2.5, 7), gap=0.8, width=0.35)
     return _lit(red + bright * (1.9 * spindles(frame, rng) + joined), frame) + bright * joined * (frame.label == 0)
@@ -37,15 +38,15 @@ def draw_reticulum(frame: Frame, rng: np.random.Generator) -> FloatImage:
     away = np.maximum(frame.nuclear - 1.0, 0)
     radii = (axes.mean(axis=1) * pixel for axes in (frame.cells.body_axes, frame.cells.nucleus_axes))
     depth = np.maximum(np.subtract(*radii), 2.0)  # µm of cytoplasm outside the nucleus
-    reach = depth * rng.uniform(0.6, 3.0) * np.exp(rng.normal(0, 0.3, depth.size))
+    reach = depth * rng.uniform(0.8, 2.5) * np.exp(rng.normal(0, 0.3, depth.size))
     near = np.exp(-away / np.maximum(frame.per_cell(reach), 1.5))
-    grain = np.exp(rng.uniform(0.25, 0.65) * texture(rng, side=side, grain=0.4 / pixel))
-    clouds = np.exp(rng.uniform(0.15, 0.45) * texture(rng, side=side, grain=1.3 / pixel))
-    lobes = np.exp(rng.uniform(0.2, 0.5) * texture(rng, side=side, grain=4.5 / pixel))
+    grain = np.exp(rng.uniform(0.25, 0.6) * texture(rng, side=side, grain=0.4 / pixel))
+    clouds = np.exp(rng.uniform(0.05, 0.25) * texture(rng, side=side, grain=1.3 / pixel))
+    lobes = np.exp(rng.uniform(0.1, 0.3) * texture(rng, side=side, grain=4.5 / pixel))
     sheets = rng.uniform(0.3, 1.2) * near * grain * clouds * lobes
-    net = (0.15 + 0.85 * ridges(rng, side=side, grain=0.5 / pixel)) * (rng.uniform(0.2, 0.8) + np.sqrt(near))
+    net = (0.1 + 0.9 * ridges(rng, side=side, grain=0.4 / pixel)) * (rng.uniform(0.1, 0.5) + np.sqrt(near))
     holes = 1 - np.float32(rng.uniform(0.0, 0.8)) * (texture(rng, side=side, grain=0.9 / pixel) > 1.5)
-    flat = frame.height(rise=rng.uniform(0.5, 4)) * frame.cytoplasm()
+    flat = frame.height(rise=rng.uniform(0.5, 4)) * frame.cytoplasm() * frame.room
     rim = np.exp(-((frame.nuclear / np.float32(max(0.45, pixel))) ** 2)) * frame.inside
     return (sheets + np.float32(rng.uniform(0.3, 0.8)) * net) * holes * flat + np.float32(rng.uniform(0, 0.5)) * rim
 
@@ -53,9 +54,9 @@ def draw_reticulum(frame: Frame, rng: np.random.Generator) -> FloatImage:
 def yellow_stain(frame: Frame, net: FloatImage, rng: np.random.Generator) -> FloatImage:
     """Add to the reticulum what is out of focus above and below it and what shines through the nucleus."""
     side, pixel = frame.side, frame.pixel
-    shine = np.float32(rng.uniform(0.05, 0.45)) * frame.nucleus() * (1 - 0.5 * frame.nucleoli)
+    shine = np.float32(rng.uniform(0.03, 0.3)) * frame.nucleus() * (1 - 0.5 * frame.nucleoli)
     shine = shine * (1 + 0.3 * texture(rng, side=side, grain=0.6 / pixel)) * frame.inside
-    return _lit(net + np.float32(rng.uniform(0.0, 0.3)) * blur(net, 1.5 / pixel) + shine, frame)
+    return _lit(net + np.float32(rng.uniform(0.0, 0.15)) * blur(net, 1.5 / pixel) + shine, frame)
 
 
 def blue_stain(frame: Frame, rng: np.random.Generator) -> FloatImage:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from protloc.atlas.simulate.cells import Numbers, Phase, Places
 from protloc.atlas.simulate.geometry import Frame
-from protloc.atlas.simulate.marks import LEAST_SPREAD, Threads, blur, splat, spread_over
+from protloc.atlas.simulate.marks import LEAST_SPREAD, Threads, blur, pixels, splat, spread_over
 from protloc.atlas.simulate.textures import FloatImage
 
 MICROTUBULES_A_CELL = 80  # in a cell of 15 µm radius
@@ -24,7 +24,7 @@ def grow_microtubules(frame: Frame, rng: np.random.Generator) -> Threads:
     from_centre = rng.uniform(0.05, 0.35)
     owners = np.repeat(np.arange(len(cells)), np.rint(from_centre * counts).astype(int))
     fade = np.exp(-np.maximum(frame.nuclear, 0) / np.float32(rng.uniform(3, 8)))
-    near = frame.cytoplasm() * (np.float32(rng.uniform(0.1, 0.5)) + fade)
+    near = frame.cytoplasm() * frame.height(rise=1.0) * (np.float32(rng.uniform(0.1, 0.5)) + fade)
     places, seats = spread_over(near, frame.label, (1 - from_centre) * counts, rng)
     heading = np.concatenate([rng.uniform(0, 2 * np.pi, owners.size), _first_headings(frame, places, seats, rng)])
     off = rng.exponential(1.2, owners.size) / pixel * np.exp(1j * heading[: owners.size])
@@ -46,7 +46,7 @@ def _first_headings(frame: Frame, places: Places, seats: NDArray[np.intp], rng: 
 
 def _walk(frame: Frame, starts: Places, headings: Numbers, length: Numbers, rng: np.random.Generator) -> Threads:
     """Let threads walk until their length is used up or their own cell ends; most turn before they hit a wall."""
-    side, bend = frame.side, float(rng.uniform(0.012, 0.05)) * frame.pixel / 0.64
+    side, bend = frame.side, float(rng.uniform(0.02, 0.07)) * frame.pixel / 0.64
     label, push = frame.label.ravel(), _pushes(frame).ravel()
     tips, turns, reached = starts.copy(), headings.astype(np.float64), np.zeros(starts.size)
     keen = rng.uniform(0.0, 0.5, starts.size) * frame.pixel / 0.64  # how sharply each turns away from a wall
@@ -91,5 +91,5 @@ def _pushes(frame: Frame) -> NDArray[np.complex64]:
 
 def _flat(places: Places, side: int) -> NDArray[np.intp]:
     """Return the number of the pixel under each place; outside the field that of the nearest pixel."""
-    column = np.clip(np.rint(places.real), 0, side - 1)
-    return (np.clip(np.rint(places.imag), 0, side - 1) * side + column).astype(np.intp)
+    row, column = pixels(places, side)
+    return row * side + column

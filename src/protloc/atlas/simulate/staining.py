@@ -81,10 +81,15 @@ def _light(plan: FieldPlan, label: int, scene: Scene, seed: int) -> FloatImage:
 
 
 def _strengths(plan: FieldPlan, scene: Scene, shared: np.random.Generator) -> NDArray[np.float64]:
-    """Draw how strong each cell is in all labels of the field, which rise and fall together."""
+    """Draw how strong each cell is in all labels of the field, which rise and fall together.
+
+    A fifth of the cells in view have a strength of 1 at least: a label that nobody could see is not given.
+    """
     count, antibody = len(scene.cells), plan.antibody
     strength = scene.cells.brightness**0.5 * np.exp(shared.normal(0, antibody.uneven, count))
-    return strength * np.where(shared.random(count) < antibody.positive, 1.0, shared.uniform(0.02, 0.3))
+    strength *= np.where(shared.random(count) < antibody.positive, 1.0, shared.uniform(0.02, 0.3))
+    in_view = np.unique(scene.frame.label[scene.frame.label > 0]) - 1
+    return strength / min(float(np.quantile(strength[in_view], 0.8)), 1.0) if in_view.size else strength
 
 
 def _turn(field: CleanField, twin: Twin) -> CleanField:

@@ -9,7 +9,6 @@ from protloc.atlas.simulate.scene import Scene, pattern
 from protloc.atlas.simulate.textures import FloatImage, bright_end
 
 WIDEST = 2.4  # radians; beyond this half angle the Golgi surrounds the nucleus
-
 WHOLLY_BROKEN = 0.85  # above this share of fragments no ribbon is left
 
 

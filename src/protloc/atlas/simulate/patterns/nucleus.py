@@ -55,7 +55,7 @@ def fibrillar_centers(scene: Scene) -> FloatImage:
     places = frame.nucleolus_centres[owners] + 0.75 * turn * frame.nucleolus_radii[owners]
     spots = _sharp(scene, places, low=0.3, high=0.6) * frame.nucleus()
     weak = share(scene, 0.02, 0.4) * frame.nucleoli * _fine(scene)
-    return spots + weak + haze(scene, 0.02, 0.35, nucleus=(0.5, 2.0))
+    return spots + weak + haze(scene, 0.02, 0.18, nucleus=(0.5, 1.5))
 
 
 @pattern("Nuclear speckles")
@@ -70,12 +70,12 @@ def nuclear_speckles(scene: Scene) -> FloatImage:
 
 @pattern("Nuclear bodies")
 def nuclear_bodies(scene: Scene) -> FloatImage:
-    """Draw 2 to 20 sharp round dots in each nucleus, on a nucleoplasm that may be nearly as bright."""
+    """Draw 2 to 20 sharp round dots in each nucleus, on a weaker nucleoplasm."""
     frame = scene.frame
     room = _chromatin(scene, dark=1.0) * (frame.nuclear < -0.8)
     places, _ = spread_over(room, frame.label, crowd(scene, 2.5, 16) * _has_nucleus(scene), scene.rng)
-    plasm = share(scene, 0.05, 0.65) * _chromatin(scene, dark=scene.style.uniform(0.3, 1.0)) * _fine(scene)
-    return _sharp(scene, places, low=0.4, high=1.0) + plasm + haze(scene, 0.01, 0.3)
+    plasm = share(scene, 0.04, 0.5) * _chromatin(scene, dark=scene.style.uniform(0.3, 1.0)) * _fine(scene)
+    return _sharp(scene, places, low=0.4, high=1.0) + plasm + haze(scene, 0.01, 0.15)
 
 
 def _chromatin(scene: Scene, *, dark: float) -> FloatImage:
@@ -88,10 +88,10 @@ def _fine(scene: Scene) -> FloatImage:
 
 
 def _sharp(scene: Scene, places: Places, *, low: float, high: float) -> FloatImage:
-    """Draw dots of ``low`` to ``high`` µm across at the places, some brighter than others, bright end 1."""
+    """Draw dots of ``low`` to ``high`` µm across at the places, some brighter than others, bright end 1.5."""
     sizes = scene.px(0.4) * scene.rng.uniform(low, high, places.size)
-    heights = np.exp(scene.rng.normal(0, scene.style.uniform(0.2, 0.6), places.size))
-    return lit(dots(places, sizes=sizes, heights=heights, side=scene.frame.side))
+    heights = np.exp(scene.rng.normal(0, scene.style.uniform(0.1, 0.4), places.size))
+    return np.float32(1.5) * lit(dots(places, sizes=sizes, heights=heights, side=scene.frame.side))
 
 
 def _has_nucleus(scene: Scene) -> Numbers:

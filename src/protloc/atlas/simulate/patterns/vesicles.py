@@ -19,7 +19,7 @@ def peroxisomes(scene: Scene) -> FloatImage:
     """Draw 100 to 300 nearly even dots of 0.3 to 0.6 µm all over the cytoplasm of each cell, over weak haze."""
     room = _room(scene) * scene.mottle(3.0, depth=scene.style.uniform(0.0, 0.5))
     points = _scattered(scene, room, crowd(scene, 100, 280), low=0.3, high=0.6, uneven=(0.1, 0.3))
-    return points + haze(scene, 0.01, 0.25)
+    return points + haze(scene, 0.01, 0.18)
 
 
 @pattern("Endosomes")
@@ -29,7 +29,7 @@ def endosomes(scene: Scene) -> FloatImage:
     near = np.exp(-np.maximum(frame.nuclear, 0) / 3.0) + style.uniform(0, 1.5) * np.exp(-frame.edge / 2.0)
     weight = _room(scene) * (style.uniform(0.05, 0.6) + near) * scene.mottle(3.0, depth=0.9)
     points = _scattered(scene, weight, crowd(scene, 20, 100), low=0.3, high=1.1, uneven=(0.4, 1.0))
-    return points + haze(scene, 0.015, 0.3)
+    return points + haze(scene, 0.015, 0.2)
 
 
 @pattern("Lysosomes")
@@ -56,14 +56,14 @@ def lipid_droplets(scene: Scene) -> FloatImage:
     drops = dots(places, sizes=0.6 * radii, heights=heights, side=frame.side)
     if scene.style.random() < 0.5:
         drops = drops - 0.9 * dots(places, sizes=0.38 * radii, heights=heights, side=frame.side)
-    return lit(np.maximum(drops, 0)) * frame.inside + haze(scene, 0.03, 0.5)
+    return lit(np.maximum(drops, 0)) * frame.inside + haze(scene, 0.03, 0.3)
 
 
 @pattern("Cytoplasmic bodies")
 def cytoplasmic_bodies(scene: Scene) -> FloatImage:
     """Draw 5 to 30 sharp dots of 0.3 to 1 µm in the cytoplasm, over the haze of the whole cell."""
     points = _scattered(scene, _room(scene), crowd(scene, 5, 28), low=0.4, high=1.0, uneven=(0.2, 0.6))
-    return points + haze(scene, 0.015, 0.28)
+    return points + haze(scene, 0.015, 0.13)
 
 
 @pattern("Aggresome")
@@ -82,7 +82,7 @@ def aggresome(scene: Scene) -> FloatImage:
         side=frame.side,
     )
     spots = lit(np.minimum(clump, 2.5)) * scene.mottle(0.5, depth=0.25) * (frame.inside - 0.7 * frame.nucleus())
-    return spots + _bright_arcs(scene, beside, rows) + haze(scene, 0.03, 0.4)
+    return spots + _bright_arcs(scene, beside, rows) + haze(scene, 0.03, 0.28)
 
 
 def _bright_arcs(scene: Scene, middles: Places, rows: NDArray[np.intp]) -> FloatImage:
@@ -125,7 +125,7 @@ def rods_and_rings(scene: Scene) -> FloatImage:
         label=frame.label,
     )
     drawn = np.maximum(0.8 * rings, np.minimum(lit(rods), 1.2)) * scene.mottle(1.0, depth=0.3) * frame.inside
-    return drawn + haze(scene, 0.02, 0.3)
+    return drawn + haze(scene, 0.02, 0.22)
 
 
 def _room(scene: Scene) -> FloatImage:
