@@ -76,7 +76,7 @@ def test_a_folder_called_starter_is_meant_only_if_it_holds_a_model(
     assert starter.named_bundle("starter") == tmp_path / "shipped"
     assert starter.named_bundle(tmp_path / "starter") == tmp_path / "starter"
     bundle.save(tmp_path / "starter/bundle")
-    assert starter.named_bundle("starter") == Path("starter")
+    assert starter.named_bundle("starter") == Path("starter/bundle")
 
 
 def test_it_answers_without_the_libraries_of_training(bundle: Bundle, tmp_path: Path) -> None:

@@ -134,10 +134,9 @@ def bundle_folder(given: Path) -> Path:
     """
     from protloc.learn.starter import named_bundle
 
-    given = named_bundle(given)
-    inside = given / "bundle"
-    if (given / "settings.toml").is_file() and not (inside / "model.json").is_file():
+    found = named_bundle(given)
+    if (found / "settings.toml").is_file() and not (found / "model.json").is_file():
         from protloc.learn.runs import read_run
 
-        read_run(given).bundle()  # says what is missing
-    return inside if inside.is_dir() else given
+        read_run(found).bundle()  # says what is missing
+    return found

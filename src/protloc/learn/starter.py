@@ -24,14 +24,16 @@ def starter() -> Bundle:
 
 
 def named_bundle(name: StrPath) -> Path:
-    """Return the folder of a bundle or run: ``starter`` is protloc's own, unless a folder of that name holds a model.
+    """Return the folder of a bundle, or of a run's; ``starter`` is protloc's own, unless a folder so named holds one.
+
+    A folder that holds none is returned as it is.
 
     Raises:
         BundleError: if the starter model is meant and missing.
     """
     folder = Path(name)
-    holds_model = any((inside / DESCRIPTION_FILE).is_file() for inside in (folder, folder / "bundle"))
-    return _shipped() if str(name) == STARTER and not holds_model else folder
+    held = next((inside for inside in (folder, folder / "bundle") if (inside / DESCRIPTION_FILE).is_file()), None)
+    return held or (_shipped() if str(name) == STARTER else folder)
 
 
 def _shipped() -> Path:

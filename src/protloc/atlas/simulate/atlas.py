@@ -24,7 +24,7 @@ from protloc.atlas.simulate.workers import spread
 from protloc.errors import SettingsError, StoreError
 from protloc.progress import Progress
 
-RENDERING = 2  # goes up when the same seed no longer gives the same pixels
+RENDERING = 3  # goes up when the same seed no longer gives the same pixels
 LEAST_SIDE, MOST_SIDE = 64, 2048
 BATCH = 4  # fields a worker gets at a time
 ARGUMENTS_FILE = "simulation.json"

@@ -55,7 +55,7 @@ def draw_camera(rng: np.random.Generator, *, pixel: float, level: float, photons
         level: Median grey value of the bright end of green, a habit of the antibody.
         photons: Photons at the bright end of green.
     """
-    levels = np.exp(rng.normal(np.log([250, level, 215, 175]), [0.45, 0.15, 0.45, 0.4]))
+    levels = np.exp(rng.normal(np.log([225, level, 215, 175]), [0.45, 0.15, 0.45, 0.4]))
     if rng.random() < 0.04:
         levels[rng.integers(4)] *= 2.5
     counts = np.exp(rng.uniform(np.log([70, 1, 90, 35]), np.log([2000, 2, 1200, 900])))
