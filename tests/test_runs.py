@@ -105,13 +105,15 @@ def test_starter_is_the_model_that_comes_with_protloc_unless_one_is_here(
     (tmp_path / "shipped" / "model.json").write_text("{}")
     assert bundle_folder(Path("starter")) == tmp_path / "shipped"
     (tmp_path / "starter" / "bundle").mkdir(parents=True)
+    (tmp_path / "starter" / "bundle" / "model.json").write_text("{}")
     assert bundle_folder(Path("starter")) == Path("starter/bundle")
 
 
 def test_the_bundle_of_a_run_or_the_folder_itself_is_named(tmp_path: Path) -> None:
     assert bundle_folder(tmp_path) == tmp_path
     (tmp_path / "bundle").mkdir()
-    assert bundle_folder(tmp_path) == tmp_path / "bundle"
+    assert bundle_folder(tmp_path) == tmp_path
     (tmp_path / "bundle" / "model.json").write_text("{}")
+    assert bundle_folder(tmp_path) == tmp_path / "bundle"
     (tmp_path / "settings.toml").write_text("")
     assert bundle_folder(tmp_path) == tmp_path / "bundle"
