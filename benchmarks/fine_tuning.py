@@ -23,6 +23,7 @@ import protloc
 from protloc.atlas.simulate import Camera, FieldPlan, expose, plan_fields, render_clean
 from protloc.atlas.simulate.camera import STAINS
 from protloc.atlas.simulate.cells import CELL_LINES
+from protloc.atlas.simulate.exposures import four
 from protloc.judge.evaluation import Evaluation
 
 LINES = ("SH-SY5Y", "BJ", "PC-3")
@@ -41,21 +42,16 @@ def moved_plan(plan: FieldPlan) -> FieldPlan:
     camera = Camera(
         pixel=pixel,
         focus=rng.uniform(0.4, 0.8),
-        photons=_four(rng.uniform(8, 60, 4)),
-        level=_four(rng.uniform(90, 220, 4)),
-        background=_four(rng.uniform(0.05, 0.2, 4)),
-        offset=_four(rng.uniform(-2.5, -1.0, 4)),
+        photons=four(rng.uniform(8, 60, 4)),
+        level=four(rng.uniform(90, 220, 4)),
+        background=four(rng.uniform(0.05, 0.2, 4)),
+        offset=four(rng.uniform(-2.5, -1.0, 4)),
         read_noise=1.5,
         shading=rng.uniform(0.1, 0.4),
         shading_angle=rng.uniform(0, 2 * np.pi),
         bleed=(0.08, 0.1),
     )
     return replace(plan, camera=camera, layout=replace(plan.layout, line=line, pixel=pixel))
-
-
-def _four(values: np.ndarray) -> tuple[float, float, float, float]:
-    red, green, blue, yellow = (float(value) for value in values)
-    return red, green, blue, yellow
 
 
 def shifted_store(work: Path, fields: int) -> protloc.Store:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from protloc.atlas.simulate.camera import Camera
 from protloc.atlas.simulate.cells import CELL_LINES, LINE_WEIGHTS, CellLine, Layout
-from protloc.atlas.simulate.exposures import FIELD_WIDTH, ZOOM_SHARES, ZOOMS, draw_camera, draw_habits
+from protloc.atlas.simulate.exposures import FIELD_WIDTH, draw_camera, draw_habits, draw_zoom
 from protloc.atlas.vocabulary import load_vocabulary
 
 MOST_CELLS = 105  # in a field; a more crowded one is enlarged
@@ -223,11 +223,10 @@ def _weights() -> NDArray[np.float64]:
 
 
 def _draw_zoom(line: CellLine, rng: np.random.Generator) -> float:
-    """Draw the enlargement, 1.02 to 1.6 in two thirds of the fields; a line with many cells is enlarged more."""
-    low, high = ZOOMS[rng.choice(len(ZOOMS), p=ZOOM_SHARES)]
+    """Draw the enlargement; a line with many cells is enlarged more."""
     spacing = 0.85 * line.nucleus * line.spread
     least = FIELD_WIDTH / (spacing * np.sqrt(0.87 * MOST_CELLS))
-    return float(max(rng.uniform(low, high), least))
+    return float(max(draw_zoom(rng), least))
 
 
 def _draw_field(

@@ -39,11 +39,15 @@ def draw_habits(rng: np.random.Generator) -> Habits:
     return Habits(level * (0.4 if dim else 1.0), float(np.exp(rng.uniform(np.log(low), np.log(high)))), dim)
 
 
+def draw_zoom(rng: np.random.Generator) -> float:
+    """Draw the enlargement of a field against one of 164 µm, 1.02 to 1.6 in two thirds of the fields."""
+    return float(rng.uniform(*ZOOMS[rng.choice(len(ZOOMS), p=ZOOM_SHARES)]))
+
+
 def draw_any_camera(rng: np.random.Generator, *, side: int) -> Camera:
     """Draw the exposure of any antibody at any enlargement, for a field of ``side`` pixels."""
     habits = draw_habits(rng)
-    zoom = rng.uniform(*ZOOMS[rng.choice(len(ZOOMS), p=ZOOM_SHARES)])
-    return draw_camera(rng, pixel=FIELD_WIDTH / zoom / side, level=habits.level, photons=habits.photons)
+    return draw_camera(rng, pixel=FIELD_WIDTH / draw_zoom(rng) / side, level=habits.level, photons=habits.photons)
 
 
 def draw_camera(rng: np.random.Generator, *, pixel: float, level: float, photons: float) -> Camera:
@@ -63,12 +67,12 @@ def draw_camera(rng: np.random.Generator, *, pixel: float, level: float, photons
     return Camera(
         pixel=pixel,
         focus=float(np.hypot(0.1, rng.uniform(0, 0.4) * (rng.random() < 0.15))),
-        photons=_four(counts),
-        level=_four(np.clip(levels, 15, 600)),
-        background=_four(
+        photons=four(counts),
+        level=four(np.clip(levels, 15, 600)),
+        background=four(
             np.exp(rng.uniform(np.log([0.0005, 0.0005, 0.0005, 0.0005]), np.log([0.012, 0.03, 0.006, 0.012])))
         ),
-        offset=_four(rng.uniform([0.5, 0.0, 3.0, 0.5], [5.0, 2.0, 11.0, 5.0])),
+        offset=four(rng.uniform([0.5, 0.0, 3.0, 0.5], [5.0, 2.0, 11.0, 5.0])),
         read_noise=float(rng.uniform(0.05, 0.5)),
         shading=float(rng.uniform(-0.15, 0.15)),
         shading_angle=float(rng.uniform(0, 2 * np.pi)),
@@ -78,6 +82,7 @@ def draw_camera(rng: np.random.Generator, *, pixel: float, level: float, photons
     )
 
 
-def _four(values: NDArray[np.float64]) -> tuple[float, float, float, float]:
+def four(values: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """Return an array of four numbers as the tuple that a camera takes, one a stain."""
     red, green, blue, yellow = (float(value) for value in values)
     return red, green, blue, yellow

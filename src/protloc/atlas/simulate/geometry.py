@@ -102,7 +102,19 @@ def build_frame(layout: Layout, rng: np.random.Generator) -> Frame:
     relief = draw_relief(cells, layout, label, nuclear, edge, contact, rng)
     nucleoli, centres, radii = _draw_nucleoli(cells, layout, rng)
     nucleoli *= (nuclear < -0.5) & (label > 0)
-    return Frame(layout.pixel, cells, label, radius, nuclear, edge, contact, *relief, nucleoli, centres, radii)
+    return Frame(
+        pixel=layout.pixel,
+        cells=cells,
+        label=label,
+        radius=radius,
+        nuclear=nuclear,
+        edge=edge,
+        contact=contact,
+        **relief._asdict(),
+        nucleoli=nucleoli,
+        nucleolus_centres=centres,
+        nucleolus_radii=radii,
+    )
 
 
 def _pulled_in(cells: Cells, label: NDArray[np.int32]) -> Places:
