@@ -3,13 +3,15 @@
     python benchmarks/ship_starter.py runs/starter
 
 The prior it states is that of the Kaggle 2018 table, its caution says what it
-learnt from; the weights are halved. It is refused where half precision changes
-the logits, or the file is too large.
+learnt from; the weights are halved. Its model card and the log of its training
+come with it. It is refused where half precision changes the logits, or the file
+is too large.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +22,7 @@ from protloc.atlas.simulate.draw import real_label_sets
 from protloc.atlas.vocabulary import load_vocabulary
 from protloc.judge.prior import Prior
 from protloc.learn.bundle import WEIGHTS_FILE, Bundle
+from protloc.learn.runs import LOG_FILE
 from protloc.learn.starter import SHIPPED
 from protloc.options import bundle_folder
 
@@ -31,15 +34,19 @@ CAUTION = (
     "answers as sure as they say holds for those alone. Fine-tune it on labelled fields of yours before you trust it: "
     "protloc train --weights starter."
 )
+CARD_FILE = "README.md"
+REAL = "What it is worth on real fields, and by which stains are given, stands in `docs/starter.md`."
 
 
 def main() -> None:
-    """Check the bundle, write it, print its size."""
+    """Check the bundle of a run, write it, print its size."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("run", type=Path, help="run or bundle, judged by protloc evaluate")
+    options.add_argument("run", type=Path, help="run, judged by protloc evaluate")
     options.add_argument("--out", type=Path, default=SHIPPED, help="folder to write; protloc's own if not said")
     told = options.parse_args()
-    size, change = ship(Bundle.load(bundle_folder(told.run)), told.out)
+    bundle = Bundle.load(bundle_folder(told.run))
+    size, change = ship(bundle, told.out)
+    document(bundle.folder, told.out)
     print(f"{told.out}: {size / 1e6:.2f} MB; half precision changes a logit by {change:.4f} at most")
 
 
@@ -63,6 +70,13 @@ def ship(bundle: Bundle, out: Path) -> tuple[int, float]:
         raise SystemExit(f"{bundle.folder}: half precision changes a logit by {change:.3f}, expected {TOLERANCE}.")
     shipped.save(out, half=True)
     return size, change
+
+
+def document(judged: Path, out: Path) -> None:
+    """Add the model card that ``evaluate`` wrote, under the starter's name, and the log of the training."""
+    _, _, card = (judged / CARD_FILE).read_text(encoding="utf-8").partition("\n")
+    (out / CARD_FILE).write_text(f"# The starter model\n\n{CAUTION}\n\n{REAL}\n{card}", encoding="utf-8")
+    shutil.copyfile(judged.parent / LOG_FILE, out / LOG_FILE)
 
 
 def kaggle_prior() -> Prior:

@@ -62,22 +62,23 @@ if sys.argv[1] == "keep" and not keep_memory():
 for _ in range(5):
     torch.ones(2**24)  # 64 MiB
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(5):
+for _ in range(10):
     torch.ones(2**24)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
 def page_faults(how: str) -> int:
-    """Count those of five large blocks, in a process of its own: what is told to malloc lasts."""
+    """Count those of ten large blocks, in a process of its own: what is told to malloc lasts."""
     told = [sys.executable, "-c", FAULTS, how]
     return int(subprocess.run(told, check=True, capture_output=True, text=True).stdout)  # noqa: S603
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="this C library is not glibc")
 def test_memory_that_is_kept_is_not_asked_for_again() -> None:
-    assert page_faults("keep") < 100
-    assert page_faults("leave") > 100  # of 4 KiB or 2 MiB
+    leave = page_faults("leave")
+    assert leave > 100  # of 4 KiB or 2 MiB
+    assert page_faults("keep") < leave / 2  # a block may still move once, where a small one took its head
 
 
 @pytest.mark.parametrize("library", [SimpleNamespace(), None])

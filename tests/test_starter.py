@@ -105,11 +105,17 @@ def test_a_run_becomes_the_starter_model(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     bundle.save(tmp_path / "run/bundle")
+    (tmp_path / "run/bundle/README.md").write_text("# run: model card\n\n## Judged on\n\nSimulated fields.\n")
+    (tmp_path / "run/log.csv").write_text("epoch,seconds\n1,2\n")
     monkeypatch.setattr(sys, "argv", ["ship_starter.py", str(tmp_path / "run"), "--out", str(tmp_path / "out")])
     script.main()
     assert "out: 7.09 MB; half precision changes a logit by 0.00" in capsys.readouterr().out
     shipped = Bundle.load(tmp_path / "out")
     assert shipped.caution == script.CAUTION
+    card = (tmp_path / "out/README.md").read_text()
+    assert card.startswith("# The starter model\n\nThe starter model learnt from simulated fields only")
+    assert card.endswith("stands in `docs/starter.md`.\n\n## Judged on\n\nSimulated fields.\n")
+    assert (tmp_path / "out/log.csv").read_text() == "epoch,seconds\n1,2\n"
     assert shipped.prior is not None
     assert shipped.prior.name == "Kaggle 2018 training table (31,072 fields)"
     shares = dict(zip(bundle.vocabulary.names, shipped.prior.prevalences, strict=True))
