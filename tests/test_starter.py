@@ -7,22 +7,28 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
 
 import protloc
 from protloc.atlas.stains import HPA_STAINS
+from protloc.atlas.store import Store
 from protloc.atlas.vocabulary import load_vocabulary
+from protloc.curate.split import Split
+from protloc.curate.split import split as split_fields
 from protloc.errors import BundleError
 from protloc.judge.answering import AnswerRule
 from protloc.learn import starter
 from protloc.learn.bundle import Bundle, Member, portable_state
+from protloc.learn.epochs import Epoch
 from protloc.learn.lite import LITE_BACKBONE, LiteNetwork
 from protloc.learn.network import Normalisation
+from protloc.learn.recipes import load_recipe
+from protloc.learn.runs import write_run
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "ship_starter.py"
 
@@ -97,31 +103,49 @@ def test_it_answers_without_the_libraries_of_training(bundle: Bundle, tmp_path: 
     assert json.loads(ran.stdout) == [[1, 28], []]
 
 
-def test_a_run_becomes_the_starter_model(
-    script: ModuleType,
-    bundle: Bundle,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    bundle.save(tmp_path / "run/bundle")
-    (tmp_path / "run/bundle/README.md").write_text("# run: model card\n\n## Judged on\n\nSimulated fields.\n")
-    (tmp_path / "run/log.csv").write_text("epoch,seconds\n1,2\n")
-    monkeypatch.setattr(sys, "argv", ["ship_starter.py", str(tmp_path / "run"), "--out", str(tmp_path / "out")])
-    script.main()
-    assert "out: 7.09 MB; half precision changes a logit by 0.00" in capsys.readouterr().out
-    shipped = Bundle.load(tmp_path / "out")
+def test_a_judged_bundle_becomes_the_starter_model(script: ModuleType, bundle: Bundle, tmp_path: Path) -> None:
+    size, change = script.ship(bundle, tmp_path)
+    assert size == pytest.approx(7.09e6, rel=0.01)
+    assert 0 <= change < 0.01
+    shipped = Bundle.load(tmp_path)
     assert shipped.caution == script.CAUTION
-    card = (tmp_path / "out/README.md").read_text()
-    assert card.startswith("# The starter model\n\nThe starter model learnt from simulated fields only")
-    assert card.endswith("stands in `docs/starter.md`.\n\n## Judged on\n\nSimulated fields.\n")
-    assert (tmp_path / "out/log.csv").read_text() == "epoch,seconds\n1,2\n"
     assert shipped.prior is not None
     assert shipped.prior.name == "Kaggle 2018 training table (31,072 fields)"
     shares = dict(zip(bundle.vocabulary.names, shipped.prior.prevalences, strict=True))
     # the table has 12,885 fields with Nucleoplasm and 11 with rods & rings
     assert shares["Nucleoplasm"] == pytest.approx(12885 / 31072)
     assert shares["Rods & rings"] == pytest.approx(11 / 31072)
+
+
+def test_it_brings_its_card_and_its_log(
+    script: ModuleType, bundle: Bundle, tiny_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = split_fields(tiny_store.table, seed=0)
+    split.write(tmp_path / "split.parquet")
+    monkeypatch.setattr(script, "read_split", lambda *_: Split.read(tmp_path / "split.parquet"))
+    run = write_run(
+        tmp_path / "run", settings=load_recipe("starter"), store=tiny_store, split=split, split_name="default"
+    )
+    bundle.save(run.bundle_folder)
+    row = "1,2.0,0.5,0.4,0.3,0.3,0.3,0.2,0.001,50.0"
+    (run.folder / "log.csv").write_text(f"{','.join(field.name for field in fields(Epoch))}\n{row}\n")
+
+    def judging(folder: Path) -> SimpleNamespace:
+        (folder / "bundle" / "README.md").write_text(
+            "# run: card\n\n## Intended use\n\nResearch.\n\n## Trained on\n\n2 fields.\n\n## Judged on\n\nOthers.\n"
+        )
+        return SimpleNamespace(summary="judged")
+
+    monkeypatch.setattr(protloc, "evaluate", judging)
+    judged = script.judged_at(run, tiny_store)
+    assert judged.bundle().side == tiny_store.side
+    (tmp_path / "out").mkdir()
+    script.document(run, judged, tmp_path / "out")
+    card = (tmp_path / "out/README.md").read_text()
+    assert card.startswith("# The starter model\n\nThe starter model learnt from simulated fields only")
+    assert "## Intended use\n\nResearch.\n\n## Trained on\n\nThe recipe starter was trained on 59 simulated" in card
+    assert card.endswith("chosen on simulated fields.\n\n## Judged on\n\nOthers.\n")
+    assert (tmp_path / "out/log.csv").read_text().endswith(f"{row}\n")
 
 
 def twice(bundle: Bundle) -> Bundle:
