@@ -54,14 +54,14 @@ def moved_plan(plan: FieldPlan) -> FieldPlan:
     return replace(plan, camera=camera, layout=replace(plan.layout, line=line, pixel=pixel))
 
 
-def shifted_store(work: Path, fields: int, *, balanced: bool = True) -> protloc.Store:
+def shifted_store(work: Path, fields: int, *, side: int = SIDE, balanced: bool = True) -> protloc.Store:
     """Simulate and prepare the shifted atlas, with a split that gives whole antibodies to each part."""
     folder = work / "store"
     if folder.exists():
         return protloc.Store.open(folder)
     images = work / "images"
     images.mkdir(parents=True, exist_ok=True)
-    plans = [moved_plan(plan) for plan in plan_fields(fields, side=SIDE, seed=SEED, balanced=balanced)]
+    plans = [moved_plan(plan) for plan in plan_fields(fields, side=side, seed=SEED, balanced=balanced)]
     for plan in plans:
         clean = render_clean(plan, seed=SEED).stains
         photographs = expose(clean, plan.camera, rng=np.random.default_rng([SEED, 4, plan.index]))
@@ -71,7 +71,7 @@ def shifted_store(work: Path, fields: int, *, balanced: bool = True) -> protloc.
     keys = [{"id": plan.id, "antibody": plan.antibody.name} for plan in plans]
     pd.DataFrame(labels).to_csv(work / "labels.csv", index=False)
     pd.DataFrame(keys).to_csv(work / "keys.csv", index=False)
-    store = protloc.prepare(images, folder, labels=work / "labels.csv", reading=protloc.Reading(side=SIDE)).store
+    store = protloc.prepare(images, folder, labels=work / "labels.csv", reading=protloc.Reading(side=side)).store
     protloc.audit(store, keys=work / "keys.csv")
     shares = (LEARNT / fields, (LABELLED - LEARNT) / fields, 1 - LABELLED / fields)
     protloc.split(store, fractions=shares, seed=0)

@@ -111,7 +111,7 @@ def in_words(run: Run, side: int) -> str:
         f"The recipe starter was trained on {parts['train']:,} simulated fields of {bundle.side} px a side, in crops "
         f"of {run.settings.crop} px, for {len(run.history)} epochs with the seed {run.settings.seed}, of which epoch "
         f"{bundle.metrics['epoch']} was kept for its macro-F1 on {parts['validation']:,} other simulated fields. It "
-        f"reads fields at {side} px a side, which was chosen on simulated fields."
+        f"reads fields at {side} px a side, as was chosen on simulated fields and the 26 real ones."
     )
 
 

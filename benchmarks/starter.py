@@ -1,6 +1,6 @@
 """What the starter model is worth: on real fields, and on simulated ones by which stains are given.
 
-    python benchmarks/starter.py real ../shared/realdata [--bundle starter]
+    python benchmarks/starter.py real ../shared/realdata [--bundle starter] [--side PX]
     python benchmarks/starter.py stains STORE [--bundle starter]
     python benchmarks/starter.py prior WORK [--bundle starter]
     python benchmarks/starter.py sides ATLAS [--bundle starter]
@@ -190,8 +190,10 @@ def main() -> None:
     parser.add_argument("what", choices=("real", "stains", "prior", "sides"))
     parser.add_argument("source", type=Path)
     parser.add_argument("--bundle", type=Path, default=Path("starter"))
+    parser.add_argument("--side", type=int, help="read fields at another side than the bundle's")
     arguments = parser.parse_args()
     bundle = Bundle.load(bundle_folder(arguments.bundle))
+    bundle = replace(bundle, side=arguments.side or bundle.side)
     if arguments.what == "real":
         print_real(bundle, arguments.source)
     elif arguments.what == "stains":
@@ -199,7 +201,7 @@ def main() -> None:
     elif arguments.what == "sides":
         print_sides(bundle, arguments.source)
     else:
-        print_prior(bundle, shifted_store(arguments.source, FOREIGN, balanced=False))
+        print_prior(bundle, shifted_store(arguments.source, FOREIGN, side=bundle.side, balanced=False))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 import protloc
 from protloc.atlas.stains import HPA_STAINS
@@ -70,6 +71,30 @@ def test_the_starter_model_is_the_shipped_bundle(
     bundle.save(tmp_path, half=True)
     loaded = protloc.starter()
     assert (loaded.folder, loaded.vocabulary, loaded.needed) == (tmp_path, bundle.vocabulary, ("green",))
+
+
+def test_what_is_shipped_is_small_and_says_what_it_is() -> None:
+    shipped = protloc.starter()
+    assert shipped.folder == starter.SHIPPED
+    assert (shipped.backbone, shipped.needed, shipped.prior is None) == (LITE_BACKBONE, ("green",), False)
+    assert "simulated fields only" in shipped.caution
+    assert len(shipped.rules) == 7  # every set of stains that holds green, but all four
+    assert sum(file.stat().st_size for file in starter.SHIPPED.iterdir()) < 10e6
+    package = starter.SHIPPED.parents[1]
+    assert sum(file.stat().st_size for file in package.rglob("*") if "__pycache__" not in file.parts) < 15e6
+    card = (starter.SHIPPED / "README.md").read_text("utf-8")
+    assert "trained on 21,600 simulated fields" in card
+    assert len((starter.SHIPPED / "log.csv").read_text("utf-8").splitlines()) == 1 + shipped.settings["epochs"]
+
+
+@pytest.mark.parametrize("stains", [("green",), ("red", "green", "blue", "yellow")])
+def test_what_is_shipped_knows_simulated_fields(tmp_path: Path, stains: tuple[str, ...]) -> None:
+    atlas = protloc.simulate(tmp_path / "atlas", fields=24, side=320, seed=123, balanced=True, jobs=1)
+    said = protloc.predict(protloc.starter(), atlas.images, stains=protloc.parse_stains(stains))
+    labels = protloc.read_labels(atlas.labels, said.vocabulary)
+    truth = labels.targets[[labels.ids.index(field) for field in said.ids]]
+    assert roc_auc_score(truth.ravel(), said.answers.probabilities.ravel()) > 0.9
+    assert 0.5 < said.answers.called.sum() / truth.sum() < 2
 
 
 def test_a_folder_called_starter_is_meant_only_if_it_holds_a_model(
@@ -144,7 +169,7 @@ def test_it_brings_its_card_and_its_log(
     card = (tmp_path / "out/README.md").read_text()
     assert card.startswith("# The starter model\n\nThe starter model learnt from simulated fields only")
     assert "## Intended use\n\nResearch.\n\n## Trained on\n\nThe recipe starter was trained on 59 simulated" in card
-    assert card.endswith("chosen on simulated fields.\n\n## Judged on\n\nOthers.\n")
+    assert card.endswith("chosen on simulated fields and the 26 real ones.\n\n## Judged on\n\nOthers.\n")
     assert (tmp_path / "out/log.csv").read_text().endswith(f"{row}\n")
 
 
