@@ -29,7 +29,8 @@ from protloc.learn.machine import keep_memory
 from protloc.learn.network import Ensemble
 from protloc.progress import Progress
 
-BATCH = 64  # larger batches gave nothing on two cores and cost memory
+BATCH = 64  # fields; more gave nothing
+BATCH_PIXELS = 2**20  # of a stain, on processors: 64 fields of 320 px took 4.1 GB, and longer than 16
 ENSEMBLE_NOTE = (
     "Calibration and certain answers were fitted to single networks; for the mean of {members} they err towards "
     "caution: its probabilities are less sure than they could be, and more is left to an expert."
@@ -86,7 +87,7 @@ def predict(
     rejected: dict[str, str] = {}
     reading = _reading_of(bundle, given, reading or Reading())
     images = _readable(fields, reading, ids=ids, rejected=rejected, jobs=jobs, progress=progress)
-    batches = (_in_channels(bundle, batch, channels) for batch in _batches(images))
+    batches = (_in_channels(bundle, batch, channels) for batch in _batches(images, batch_of(bundle.side)))
     found = member_logits(bundle, batches, tta=tta)
     if len(rejected) == len(fields):
         first = next(iter(rejected.values()))
@@ -126,10 +127,11 @@ def predict_rows(
     channels = {name: names.index(name) for name in (names if stains is None else stains)}
 
     def batches() -> Iterator[Fields]:
-        for start in range(0, len(rows), BATCH):
-            yield _in_channels(bundle, _images(bundle, store, rows[start : start + BATCH]), channels)
+        size = batch_of(bundle.side)
+        for start in range(0, len(rows), size):
+            yield _in_channels(bundle, _images(bundle, store, rows[start : start + size]), channels)
             if progress is not None:
-                progress(min(start + BATCH, len(rows)), len(rows))
+                progress(min(start + size, len(rows)), len(rows))
 
     return member_logits(bundle, batches(), tta=tta).mean(axis=0)
 
@@ -311,11 +313,16 @@ def _try_to_read(field: FieldFiles, reading: Reading) -> FieldImages | ImageErro
         return error
 
 
-def _batches(images: Iterable[Fields]) -> Iterator[Fields]:
+def batch_of(side: int) -> int:
+    """Return how many fields of ``side`` px are answered at a time."""
+    return BATCH if torch.cuda.is_available() else max(1, min(BATCH, BATCH_PIXELS // side**2))
+
+
+def _batches(images: Iterable[Fields], size: int) -> Iterator[Fields]:
     waiting: list[Fields] = []
     for image in images:
         waiting.append(image)
-        if len(waiting) == BATCH:
+        if len(waiting) == size:
             yield np.stack(waiting)
             waiting.clear()
     if waiting:
