@@ -11,7 +11,8 @@ import pytest
 import torch
 from scipy.special import expit
 
-from protloc.apply.predict import ENSEMBLE_NOTE, UNFITTED_NOTE, member_logits, predict, predict_rows
+from protloc.apply.answered import ENSEMBLE_NOTE, UNFITTED_NOTE
+from protloc.apply.predict import member_logits, predict, predict_rows
 from protloc.apply.predictions import Predictions, rejected_file, write_predictions
 from protloc.atlas.photographs import photographs_of
 from protloc.atlas.prepare import prepare
