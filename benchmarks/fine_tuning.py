@@ -24,7 +24,9 @@ from protloc.atlas.simulate import Camera, FieldPlan, expose, plan_fields, rende
 from protloc.atlas.simulate.camera import STAINS
 from protloc.atlas.simulate.cells import CELL_LINES
 from protloc.atlas.simulate.exposures import four
+from protloc.curate.split import Split
 from protloc.judge.evaluation import Evaluation
+from protloc.judge.metrics import macro_f1, mean_average_precision, micro_f1, samples_f1
 
 LINES = ("SH-SY5Y", "BJ", "PC-3")
 LABELLED, LEARNT = 100, 70
@@ -54,14 +56,14 @@ def moved_plan(plan: FieldPlan) -> FieldPlan:
     return replace(plan, camera=camera, layout=replace(plan.layout, line=line, pixel=pixel))
 
 
-def shifted_store(work: Path, fields: int) -> protloc.Store:
+def shifted_store(work: Path, fields: int, *, side: int = SIDE, balanced: bool = True) -> protloc.Store:
     """Simulate and prepare the shifted atlas, with a split that gives whole antibodies to each part."""
     folder = work / "store"
     if folder.exists():
         return protloc.Store.open(folder)
     images = work / "images"
     images.mkdir(parents=True, exist_ok=True)
-    plans = [moved_plan(plan) for plan in plan_fields(fields, side=SIDE, seed=SEED, balanced=True)]
+    plans = [moved_plan(plan) for plan in plan_fields(fields, side=side, seed=SEED, balanced=balanced)]
     for plan in plans:
         clean = render_clean(plan, seed=SEED).stains
         photographs = expose(clean, plan.camera, rng=np.random.default_rng([SEED, 4, plan.index]))
@@ -71,11 +73,24 @@ def shifted_store(work: Path, fields: int) -> protloc.Store:
     keys = [{"id": plan.id, "antibody": plan.antibody.name} for plan in plans]
     pd.DataFrame(labels).to_csv(work / "labels.csv", index=False)
     pd.DataFrame(keys).to_csv(work / "keys.csv", index=False)
-    store = protloc.prepare(images, folder, labels=work / "labels.csv", reading=protloc.Reading(side=SIDE)).store
+    store = protloc.prepare(images, folder, labels=work / "labels.csv", reading=protloc.Reading(side=side)).store
     protloc.audit(store, keys=work / "keys.csv")
     shares = (LEARNT / fields, (LABELLED - LEARNT) / fields, 1 - LABELLED / fields)
     protloc.split(store, fractions=shares, seed=0)
     return store
+
+
+def as_shipped(work: Path, store: protloc.Store) -> str:
+    """Judge the starter as it comes on the same test fields, from their images; not matched to any prior."""
+    part = Split.read(store.folder / "splits" / "default.parquet")
+    said = protloc.predict(protloc.starter(), work / "images", adapt=False)
+    labels = protloc.read_labels(work / "labels.csv", said.vocabulary)
+    test = {field for field, name in zip(part.ids, part.parts, strict=True) if name == "test"}
+    rows = [row for row, field in enumerate(said.ids) if field in test]
+    truth = labels.targets[[labels.ids.index(said.ids[row]) for row in rows]]
+    called, found = said.answers.called[rows], said.answers.probabilities[rows]
+    values = [judge(truth, called) for judge in (macro_f1, samples_f1, micro_f1)]
+    return " | ".join(f"{value:.3f}" for value in (*values, mean_average_precision(truth, found)))
 
 
 def main() -> None:
@@ -88,6 +103,7 @@ def main() -> None:
     arguments = parser.parse_args()
     store = shifted_store(arguments.work, arguments.fields)
     print("| initial weights | seed | " + " | ".join(METRICS) + " |\n|---|--:" + "|--:" * len(METRICS) + "|")
+    print(f"| starter as it comes | | {as_shipped(arguments.work, store)} |", flush=True)
     for seed in range(arguments.seeds):
         runs = []
         for name, weights in WEIGHTS.items():

@@ -1,11 +1,13 @@
 """Make the bundle of a run the starter model that comes with protloc.
 
-    python benchmarks/ship_starter.py runs/starter
+    python benchmarks/ship_starter.py runs/starter --judge STORE
 
-The prior it states is that of the Kaggle 2018 table, its caution says what it
-learnt from; the weights are halved. Its model card and the log of its training
-come with it. It is refused where half precision changes the logits, or the file
-is too large.
+Fields are read at the side of STORE, another one than in training: a network trained on crops sees too little of a
+field to be used to whole ones, and does better where they are larger (Touvron et al., "Fixing the train-test resolution
+discrepancy", 2019). STORE holds simulated fields that had no part in training; on its validation part the answers are
+fitted, on its test part they are judged, in the run RUN-judged. The prior that is stated is that of the Kaggle 2018
+table, the caution says what it learnt from; the weights are halved. The model card and the log of the training come
+with it. It is refused where half precision changes the logits, or the file is too large.
 """
 
 from __future__ import annotations
@@ -13,18 +15,21 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+import protloc
 from protloc.atlas.simulate.draw import real_label_sets
+from protloc.atlas.store import Store
 from protloc.atlas.vocabulary import load_vocabulary
 from protloc.judge.prior import Prior
 from protloc.learn.bundle import WEIGHTS_FILE, Bundle
-from protloc.learn.runs import LOG_FILE
+from protloc.learn.runs import LOG_FILE, Run, read_run, write_run
 from protloc.learn.starter import SHIPPED
-from protloc.options import bundle_folder
+from protloc.verbs.split import read_split
 
 LARGEST = 10e6  # bytes: what a wheel may carry without anybody noticing
 TOLERANCE = 0.05  # of a logit; calls change from about this on
@@ -35,18 +40,21 @@ CAUTION = (
     "protloc train --weights starter."
 )
 CARD_FILE = "README.md"
+TRAINED_ON = "## Trained on\n"
 REAL = "What it is worth on real fields, and by which stains are given, stands in `docs/starter.md`."
 
 
 def main() -> None:
     """Check the bundle of a run, write it, print its size."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("run", type=Path, help="run, judged by protloc evaluate")
+    options.add_argument("run", type=Path, help="finished run of the recipe starter")
+    options.add_argument("--judge", type=Path, required=True, help="store to fit and judge its answers on")
     options.add_argument("--out", type=Path, default=SHIPPED, help="folder to write; protloc's own if not said")
     told = options.parse_args()
-    bundle = Bundle.load(bundle_folder(told.run))
-    size, change = ship(bundle, told.out)
-    document(bundle.folder, told.out)
+    run = read_run(told.run)
+    judged = judged_at(run, Store.open(told.judge))
+    size, change = ship(judged.bundle(), told.out)
+    document(run, judged, told.out)
     print(f"{told.out}: {size / 1e6:.2f} MB; half precision changes a logit by {change:.4f} at most")
 
 
@@ -72,11 +80,39 @@ def ship(bundle: Bundle, out: Path) -> tuple[int, float]:
     return size, change
 
 
-def document(judged: Path, out: Path) -> None:
+def judged_at(run: Run, store: Store) -> Run:
+    """Fit and judge the answers of a trained network on a store of another side; return that as a run beside it."""
+    folder = run.folder.with_name(f"{run.folder.name}-judged")
+    shutil.rmtree(folder, ignore_errors=True)
+    split = read_split(store, "default")
+    judged = write_run(folder, settings=run.settings, store=store, split=split, split_name="default")
+    shutil.copyfile(run.folder / LOG_FILE, folder / LOG_FILE)
+    replace(run.bundle(), side=store.side).save(judged.bundle_folder)
+    print(protloc.evaluate(folder).summary)
+    return judged
+
+
+def document(run: Run, judged: Run, out: Path) -> None:
     """Add the model card that ``evaluate`` wrote, under the starter's name, and the log of the training."""
-    _, _, card = (judged / CARD_FILE).read_text(encoding="utf-8").partition("\n")
-    (out / CARD_FILE).write_text(f"# The starter model\n\n{CAUTION}\n\n{REAL}\n{card}", encoding="utf-8")
-    shutil.copyfile(judged.parent / LOG_FILE, out / LOG_FILE)
+    card = (judged.bundle_folder / CARD_FILE).read_text(encoding="utf-8")
+    before, _, after = card.partition(TRAINED_ON)
+    use = before.partition("\n")[2]
+    rest = after[after.index("\n## ") :]
+    trained = f"{TRAINED_ON}\n{in_words(run, judged.bundle().side)}\n"
+    told = f"# The starter model\n\n{CAUTION}\n\n{REAL}\n{use}{trained}{rest}"
+    (out / CARD_FILE).write_text(told, encoding="utf-8")
+    shutil.copyfile(run.folder / LOG_FILE, out / LOG_FILE)
+
+
+def in_words(run: Run, side: int) -> str:
+    """Tell what a run learnt from, and at which side it reads fields now."""
+    bundle, parts = run.bundle(), Counter(read_split(Store.open(run.store), run.split_name).parts)
+    return (
+        f"The recipe starter was trained on {parts['train']:,} simulated fields of {bundle.side} px a side, in crops "
+        f"of {run.settings.crop} px, for {len(run.history)} epochs with the seed {run.settings.seed}, of which epoch "
+        f"{bundle.metrics['epoch']} was kept for its macro-F1 on {parts['validation']:,} other simulated fields. It "
+        f"reads fields at {side} px a side, as was chosen on simulated fields and the 26 real ones."
+    )
 
 
 def kaggle_prior() -> Prior:

@@ -7,22 +7,29 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 import protloc
 from protloc.atlas.stains import HPA_STAINS
+from protloc.atlas.store import Store
 from protloc.atlas.vocabulary import load_vocabulary
+from protloc.curate.split import Split
+from protloc.curate.split import split as split_fields
 from protloc.errors import BundleError
 from protloc.judge.answering import AnswerRule
 from protloc.learn import starter
 from protloc.learn.bundle import Bundle, Member, portable_state
+from protloc.learn.epochs import Epoch
 from protloc.learn.lite import LITE_BACKBONE, LiteNetwork
 from protloc.learn.network import Normalisation
+from protloc.learn.recipes import load_recipe
+from protloc.learn.runs import write_run
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "ship_starter.py"
 
@@ -66,6 +73,30 @@ def test_the_starter_model_is_the_shipped_bundle(
     assert (loaded.folder, loaded.vocabulary, loaded.needed) == (tmp_path, bundle.vocabulary, ("green",))
 
 
+def test_what_is_shipped_is_small_and_says_what_it_is() -> None:
+    shipped = protloc.starter()
+    assert shipped.folder == starter.SHIPPED
+    assert (shipped.backbone, shipped.needed, shipped.prior is None) == (LITE_BACKBONE, ("green",), False)
+    assert "simulated fields only" in shipped.caution
+    assert len(shipped.rules) == 7  # every set of stains that holds green, but all four
+    assert sum(file.stat().st_size for file in starter.SHIPPED.iterdir()) < 10e6
+    package = starter.SHIPPED.parents[1]
+    assert sum(file.stat().st_size for file in package.rglob("*") if "__pycache__" not in file.parts) < 15e6
+    card = (starter.SHIPPED / "README.md").read_text("utf-8")
+    assert "trained on 21,600 simulated fields" in card
+    assert len((starter.SHIPPED / "log.csv").read_text("utf-8").splitlines()) == 1 + shipped.settings["epochs"]
+
+
+@pytest.mark.parametrize("stains", [("green",), ("red", "green", "blue", "yellow")])
+def test_what_is_shipped_knows_simulated_fields(tmp_path: Path, stains: tuple[str, ...]) -> None:
+    atlas = protloc.simulate(tmp_path / "atlas", fields=24, side=320, seed=123, balanced=True, jobs=1)
+    said = protloc.predict(protloc.starter(), atlas.images, stains=protloc.parse_stains(stains))
+    labels = protloc.read_labels(atlas.labels, said.vocabulary)
+    truth = labels.targets[[labels.ids.index(field) for field in said.ids]]
+    assert roc_auc_score(truth.ravel(), said.answers.probabilities.ravel()) > 0.9
+    assert 0.5 < said.answers.called.sum() / truth.sum() < 2
+
+
 def test_a_folder_called_starter_is_meant_only_if_it_holds_a_model(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,31 +128,49 @@ def test_it_answers_without_the_libraries_of_training(bundle: Bundle, tmp_path: 
     assert json.loads(ran.stdout) == [[1, 28], []]
 
 
-def test_a_run_becomes_the_starter_model(
-    script: ModuleType,
-    bundle: Bundle,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    bundle.save(tmp_path / "run/bundle")
-    (tmp_path / "run/bundle/README.md").write_text("# run: model card\n\n## Judged on\n\nSimulated fields.\n")
-    (tmp_path / "run/log.csv").write_text("epoch,seconds\n1,2\n")
-    monkeypatch.setattr(sys, "argv", ["ship_starter.py", str(tmp_path / "run"), "--out", str(tmp_path / "out")])
-    script.main()
-    assert "out: 7.09 MB; half precision changes a logit by 0.00" in capsys.readouterr().out
-    shipped = Bundle.load(tmp_path / "out")
+def test_a_judged_bundle_becomes_the_starter_model(script: ModuleType, bundle: Bundle, tmp_path: Path) -> None:
+    size, change = script.ship(bundle, tmp_path)
+    assert size == pytest.approx(7.09e6, rel=0.01)
+    assert 0 <= change < 0.01
+    shipped = Bundle.load(tmp_path)
     assert shipped.caution == script.CAUTION
-    card = (tmp_path / "out/README.md").read_text()
-    assert card.startswith("# The starter model\n\nThe starter model learnt from simulated fields only")
-    assert card.endswith("stands in `docs/starter.md`.\n\n## Judged on\n\nSimulated fields.\n")
-    assert (tmp_path / "out/log.csv").read_text() == "epoch,seconds\n1,2\n"
     assert shipped.prior is not None
     assert shipped.prior.name == "Kaggle 2018 training table (31,072 fields)"
     shares = dict(zip(bundle.vocabulary.names, shipped.prior.prevalences, strict=True))
     # the table has 12,885 fields with Nucleoplasm and 11 with rods & rings
     assert shares["Nucleoplasm"] == pytest.approx(12885 / 31072)
     assert shares["Rods & rings"] == pytest.approx(11 / 31072)
+
+
+def test_it_brings_its_card_and_its_log(
+    script: ModuleType, bundle: Bundle, tiny_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = split_fields(tiny_store.table, seed=0)
+    split.write(tmp_path / "split.parquet")
+    monkeypatch.setattr(script, "read_split", lambda *_: Split.read(tmp_path / "split.parquet"))
+    run = write_run(
+        tmp_path / "run", settings=load_recipe("starter"), store=tiny_store, split=split, split_name="default"
+    )
+    bundle.save(run.bundle_folder)
+    row = "1,2.0,0.5,0.4,0.3,0.3,0.3,0.2,0.001,50.0"
+    (run.folder / "log.csv").write_text(f"{','.join(field.name for field in fields(Epoch))}\n{row}\n")
+
+    def judging(folder: Path) -> SimpleNamespace:
+        (folder / "bundle" / "README.md").write_text(
+            "# run: card\n\n## Intended use\n\nResearch.\n\n## Trained on\n\n2 fields.\n\n## Judged on\n\nOthers.\n"
+        )
+        return SimpleNamespace(summary="judged")
+
+    monkeypatch.setattr(protloc, "evaluate", judging)
+    judged = script.judged_at(run, tiny_store)
+    assert judged.bundle().side == tiny_store.side
+    (tmp_path / "out").mkdir()
+    script.document(run, judged, tmp_path / "out")
+    card = (tmp_path / "out/README.md").read_text()
+    assert card.startswith("# The starter model\n\nThe starter model learnt from simulated fields only")
+    assert "## Intended use\n\nResearch.\n\n## Trained on\n\nThe recipe starter was trained on 59 simulated" in card
+    assert card.endswith("chosen on simulated fields and the 26 real ones.\n\n## Judged on\n\nOthers.\n")
+    assert (tmp_path / "out/log.csv").read_text().endswith(f"{row}\n")
 
 
 def twice(bundle: Bundle) -> Bundle:

@@ -150,7 +150,7 @@ def _parse_labels(cell: str, vocabulary: Vocabulary, where: str) -> tuple[int, .
             known = f"{min(vocabulary.columns)} to {max(vocabulary.columns)}"
             raise TableError(
                 f"{where}: class {word} is not in the vocabulary {vocabulary.name} ({known}). "
-                "Correct the label or name another vocabulary with --vocabulary."
+                "Correct the label, or name the vocabulary that the table was made with."
             )
         found.add(int(word))
     return tuple(sorted(found))
