@@ -31,6 +31,10 @@ for command in (
     training.compare,
     training.baselines,
     models.predict,
+    models.explain,
+    models.embed,
+    models.neighbours,
+    models.preflight,
     models.serve,
     training.demo,
 ):

@@ -117,12 +117,19 @@ def fields_given(
         reading: Tiles, bit depth and limits; what it leaves open, stains and side are the model's.
 
     Raises:
-        BundleError: if a stain given is none of the model's, or one it needs is missing.
+        BundleError: if a stain given is none of the model's, or one it needs is missing, named or in the folder.
         ImageError: if the folder holds no image of these stains.
     """
     asked = _in_model_order(bundle, stains)
     found = find_fields(Path(source), asked)
     given = asked if stains else _at_hand(bundle, found)
+    there = {name for files in found for name in files.names}
+    lacking = [name for name in bundle.needed if name not in there]
+    if lacking:
+        raise BundleError(
+            f"{source}: no {' or '.join(lacking)} image (found {' and '.join(sorted(there))}), but "
+            f"{_stains_in_words(bundle)}. Add them, or use a model that can do without."
+        )
     return GivenFields(bundle, Path(source), given, found, _reading_of(bundle, given, reading or Reading()))
 
 

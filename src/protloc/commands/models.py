@@ -13,11 +13,14 @@ from protloc.options import (
     Format,
     JobsOption,
     MaxPixelsOption,
+    SeedOption,
     StainsOption,
     TileOption,
     bundle_folder,
-    parsed_stains,
+    given_stains,
+    parsed_classes,
     prior_of,
+    reading_for,
 )
 
 # What a command needs is imported when it runs: torch alone takes seconds, and --help shall not.
@@ -58,22 +61,152 @@ def predict(
     """
     from protloc.apply.predict import predict as run
     from protloc.apply.predictions import check_output, write_predictions
-    from protloc.atlas.images import MAX_PIXELS
-    from protloc.atlas.reading import Reading
     from protloc.learn.bundle import Bundle
 
     check_output(out)
     model = Bundle.load(bundle_folder(bundle))
-    limit = MAX_PIXELS if max_pixels is None else max_pixels
-    reading = Reading(model.stains, model.side, tile, bit_depth, limit)
+    reading = reading_for(model, tile=tile, bit_depth=bit_depth, max_pixels=max_pixels)
     with console.bar("predicting") as progress:
         made = run(
-            model, source, stains=None if stains is None else parsed_stains(stains), reading=reading,
+            model, source, stains=given_stains(stains), reading=reading,
             tta=tta, adapt=adapt, prior=None if prior is None else prior_of(prior, model.vocabulary), jobs=jobs,
             progress=progress,
         )  # fmt: skip
     write_predictions(made, out, style=format_.value)
     console.say(made.summary(out))
+
+
+def explain(
+    bundle: Annotated[Path, typer.Argument(help="A bundle, a run that has one, or starter.")],
+    source: Annotated[Path, typer.Argument(help="Folder of images.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for heat maps, figures and a table.")],
+    classes: Annotated[
+        Optional[str],
+        typer.Option("--classes", help="Classes to explain in every field, commas between. Those called if not said."),
+    ] = None,
+    stains: StainsOption = None,
+    tile: TileOption = None,
+    bit_depth: BitDepthOption = None,
+    max_pixels: MaxPixelsOption = None,
+    adapt: Annotated[Optional[bool], typer.Option("--adapt/--no-adapt", help="As for predict.")] = None,
+    prior: Annotated[Optional[Path], typer.Option("--prior", help="As for predict.")] = None,
+    jobs: JobsOption = None,
+) -> None:
+    """Show what answers rest on: heat maps, what each stain adds, a figure a field.
+
+    Example: `protloc explain starter images --out why --classes "Golgi apparatus,Cytosol"`
+    """
+    from protloc.learn.bundle import Bundle
+    from protloc.verbs.explain import explain as run
+
+    model = Bundle.load(bundle_folder(bundle))
+    with console.bar("explaining") as progress:
+        made = run(
+            model, source, out=out, classes=parsed_classes(classes), stains=given_stains(stains),
+            reading=reading_for(model, tile=tile, bit_depth=bit_depth, max_pixels=max_pixels), adapt=adapt,
+            prior=None if prior is None else prior_of(prior, model.vocabulary), jobs=jobs, progress=progress,
+        )  # fmt: skip
+    console.say(made.summary)
+
+
+def embed(
+    bundle: Annotated[Path, typer.Argument(help="A bundle, a run that has one, or starter.")],
+    source: Annotated[Path, typer.Argument(help="Folder of images, or a store.")],
+    out: Annotated[Path, typer.Option("--out", help=".parquet, an index for neighbours, or .h5ad for scanpy.")],
+    labels: Annotated[Optional[Path], typer.Option("--labels", help="Label table; a store brings its own.")] = None,
+    vocabulary: Annotated[
+        Optional[str], typer.Option("--vocabulary", help="Classes of the table; the model's if not said.")
+    ] = None,
+    stains: StainsOption = None,
+    tile: TileOption = None,
+    bit_depth: BitDepthOption = None,
+    max_pixels: MaxPixelsOption = None,
+    seed: SeedOption = 0,
+    jobs: JobsOption = None,
+) -> None:
+    """Write what the model sees of each field, and draw a map of them.
+
+    Example: `protloc embed starter store --out atlas.parquet`
+    """
+    from protloc.apply.embedded_files import check_embedding_output
+    from protloc.atlas.table import read_labels
+    from protloc.atlas.vocabulary import load_vocabulary
+    from protloc.learn.bundle import Bundle
+    from protloc.verbs.embed import embed as run
+
+    check_embedding_output(out)
+    model = Bundle.load(bundle_folder(bundle))
+    names = model.vocabulary if vocabulary is None else load_vocabulary(vocabulary)
+    with console.bar("embedding") as progress:
+        made = run(
+            model, source, out=out, labels=None if labels is None else read_labels(labels, names),
+            stains=given_stains(stains),
+            reading=reading_for(model, tile=tile, bit_depth=bit_depth, max_pixels=max_pixels), jobs=jobs, seed=seed,
+            progress=progress,
+        )  # fmt: skip
+    console.say(made.summary)
+
+
+def neighbours(
+    bundle: Annotated[Path, typer.Argument(help="The model that the index was made with.")],
+    source: Annotated[Path, typer.Argument(help="Folder of images, or a store.")],
+    index: Annotated[Path, typer.Option("--index", help="What protloc embed wrote, .parquet.")],
+    out: Annotated[Path, typer.Option("--out", help="Table to write, .csv or .parquet.")],
+    k: Annotated[int, typer.Option("--k", min=1, help="How many for each field.")] = 5,
+    approximate: Annotated[bool, typer.Option("--approximate", help="Search by faiss, for very many fields.")] = False,
+    stains: StainsOption = None,
+    tile: TileOption = None,
+    bit_depth: BitDepthOption = None,
+    max_pixels: MaxPixelsOption = None,
+    jobs: JobsOption = None,
+) -> None:
+    """Find the labelled fields that are most like each of yours.
+
+    Example: `protloc neighbours starter images --index atlas.parquet --out near.csv`
+    """
+    from protloc.learn.bundle import Bundle
+    from protloc.verbs.neighbours import neighbours as run
+
+    model = Bundle.load(bundle_folder(bundle))
+    with console.bar("embedding") as progress:
+        made = run(
+            model, source, index=index, out=out, k=k, approximate=approximate, stains=given_stains(stains),
+            reading=reading_for(model, tile=tile, bit_depth=bit_depth, max_pixels=max_pixels), jobs=jobs,
+            progress=progress,
+        )  # fmt: skip
+    console.say(made.summary)
+
+
+def preflight(
+    bundle: Annotated[Path, typer.Argument(help="A bundle, a run that has one, or starter.")],
+    source: Annotated[Path, typer.Argument(help="Folder of images.")],
+    out: Annotated[
+        Optional[Path], typer.Option("--out", help="Table to write, .csv or .parquet, a line a finding.")
+    ] = None,
+    pixel_size: Annotated[
+        Optional[float], typer.Option("--pixel-size", help="µm a pixel; what the files state if not said.")
+    ] = None,
+    stains: StainsOption = None,
+    tile: TileOption = None,
+    bit_depth: BitDepthOption = None,
+    max_pixels: MaxPixelsOption = None,
+    jobs: JobsOption = None,
+) -> None:
+    """Check fields before prediction: stains, light, focus, pixel size, distance from the atlas.
+
+    Example: `protloc preflight starter images --out findings.csv`
+    """
+    from protloc.learn.bundle import Bundle
+    from protloc.verbs.preflight import preflight_fields
+
+    model = Bundle.load(bundle_folder(bundle))
+    with console.bar("checking") as progress:
+        made = preflight_fields(
+            model, source, out=out, stains=given_stains(stains),
+            reading=reading_for(model, tile=tile, bit_depth=bit_depth, max_pixels=max_pixels), pixel_size=pixel_size,
+            jobs=jobs, progress=progress,
+        )  # fmt: skip
+    console.say(made.summary)
 
 
 def serve(
