@@ -165,11 +165,12 @@ def test_a_prevalence_of_0_in_the_rule_leaves_all_to_the_batch() -> None:
     assert found.after == pytest.approx([0.1], abs=1e-3)
 
 
-def test_slopes_thresholds_and_cuts_stay() -> None:
+def test_slopes_and_cuts_stay() -> None:
     rule = replace(rule_of((0.2, 0.3)), calibration=Calibration((2.0, 0.5), (0.3, -0.2)))
     found = matched(rule, np.random.default_rng(7).normal(0, 2, (30, 2)), Prior("stated", (0.4, 0.1)))
     intercepts = found.rule.calibration.intercepts
-    assert replace(found.rule, calibration=rule.calibration, prevalences=rule.prevalences) == rule
+    as_before = {name: getattr(rule, name) for name in ("calibration", "prevalences", "thresholds")}
+    assert replace(found.rule, **as_before) == rule
     assert found.rule.calibration == Calibration((2.0, 0.5), intercepts)
 
 
@@ -231,3 +232,24 @@ def test_a_prior_that_says_nothing_changes_nothing(shares: tuple[float, ...]) ->
     found = matched(rule_of((0.5, 0.5)), np.zeros((9, 2)), Prior("silent", shares))
     assert found.rule == rule_of((0.5, 0.5))
     assert found.words(("A", "B")).endswith("silent: it states a share between 0 and 1 of no class.")
+
+
+@given(st.integers(0, 1000), st.integers(2, 60), st.floats(-4, 4))
+def test_as_many_classes_are_called_as_are_stated(seed: int, fields: int, weak: float) -> None:
+    stated = (0.6, 0.3, 0.25, 0.1)
+    logits = np.random.default_rng(seed).normal(weak, 1, (fields, 4))
+    rule = rule_of((0.5, 0.4, 0.3, 0.2))
+    rule = replace(rule, thresholds=replace(rule.thresholds, values=(0.5, 0.3, 0.4, 0.45)))
+    new = matched(rule, logits, Prior("stated", stated)).rule
+    assert new.called(new.probabilities(logits)).sum() == round(sum(stated) * fields)
+    moved = logit(np.array(new.thresholds.values)) - logit(np.array(rule.thresholds.values))
+    np.testing.assert_allclose(moved, moved[0], atol=1e-9)
+
+
+def test_a_class_of_which_nothing_is_stated_keeps_its_threshold() -> None:
+    rule = rule_of((0.5, 0.4, 0.3))
+    logits = np.random.default_rng(2).normal(-3, 1, (40, 3))
+    new = matched(rule, logits, Prior("stated", (0.5, 0.0, 0.3))).rule
+    assert new.thresholds.values[1] == rule.thresholds.values[1]
+    assert new.thresholds.values[0] != rule.thresholds.values[0]
+    assert new.called(new.probabilities(logits))[:, [0, 2]].sum() == 32

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from protloc.atlas.files import StrPath
@@ -18,7 +19,8 @@ from protloc.errors import BundleError, ImageError
 from protloc.learn.bundle import Bundle
 from protloc.progress import Progress
 
-BATCH = 64  # larger batches gave nothing on two cores and cost memory
+BATCH = 64  # fields; more gave nothing
+BATCH_PIXELS = 2**20  # of a stain, on processors: 64 fields of 320 px took 4.1 GB, and longer than 16
 
 Fields = NDArray[np.uint8]
 
@@ -87,11 +89,12 @@ class GivenFields:
             raise ImageError(f"{self.source}: none of {len(self.fields)} fields can be read. The first: {first}")
 
     def batches(self, *, jobs: int | None = None, progress: Progress | None = None) -> Iterator[Fields]:
-        """Yield what :meth:`images` yields, stacked: (fields, stains of the model, side, side), at most ``BATCH``."""
+        """Yield what :meth:`images` yields, stacked: (fields, stains of the model, side, side), see ``batch_of``."""
+        size = batch_of(self.bundle.side)
         waiting: list[Fields] = []
         for image in self.images(jobs=jobs, progress=progress):
             waiting.append(image)
-            if len(waiting) == BATCH:
+            if len(waiting) == size:
                 yield np.stack(waiting)
                 waiting.clear()
         if waiting:
@@ -151,7 +154,7 @@ def stored_batches(
         progress: Called after each batch was used.
 
     Returns:
-        Iterator of arrays of shape (at most ``BATCH`` fields, stains of the model, side, side), uint8.
+        Iterator of arrays of shape (so many fields as ``batch_of`` says, stains of the model, side, side), uint8.
 
     Raises:
         BundleError: at once, if the store's side is not the model's, or the stains not such as it takes.
@@ -166,6 +169,11 @@ def stored_batches(
             f"{_stains_in_words(bundle)}. Prepare a store alike, or name stains that both have."
         )
     return _stored(bundle, store, rows, {name: names.index(name) for name in wanted}, progress)
+
+
+def batch_of(side: int) -> int:
+    """Return how many fields of ``side`` px are answered at a time."""
+    return BATCH if torch.cuda.is_available() else max(1, min(BATCH, BATCH_PIXELS // side**2))
 
 
 def other_store(store: Store, what: str, here: object, there: object) -> BundleError:
@@ -193,11 +201,12 @@ def _stored(
     from protloc.atlas.photographs import photographs_of  # brings the simulator, which nobody else needs here
 
     seed = int(bundle.settings.get("seed", 0))
-    for start in range(0, len(rows), BATCH):
-        images = photographs_of(store, rows[start : start + BATCH], seed=seed)
+    size = batch_of(bundle.side)
+    for start in range(0, len(rows), size):
+        images = photographs_of(store, rows[start : start + size], seed=seed)
         yield in_channels(bundle, images, channels)
         if progress is not None:
-            progress(min(start + BATCH, len(rows)), len(rows))
+            progress(min(start + size, len(rows)), len(rows))
 
 
 def _reading_of(bundle: Bundle, given: tuple[Stain, ...], asked: Reading) -> Reading:

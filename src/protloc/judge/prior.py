@@ -13,6 +13,10 @@ ones; that asks nothing of the batch. What is still between the batch's mean pro
 partly the network's bias and partly the batch's own composition, which varies by 1 / (n p (1 - p)) in log-odds for n
 fields, as far as the network can tell it. So the change is shrunk, an empirical Bayes estimate over the classes: rare
 classes in small batches move little beyond Bayes' rule.
+
+A third step keeps the number of answers. On foreign images evidence is weak and probabilities are small, so that few
+would still pass thresholds that were fitted where it is strong. The prior also states how many classes a field has on
+average; all thresholds move by one constant in log-odds until as many are called.
 """
 
 from __future__ import annotations
@@ -97,8 +101,9 @@ class Matching:
 def matched(rule: AnswerRule, logits: ArrayLike, prior: Prior, *, fields: int | None = None) -> Matching:
     """Match the mean probabilities of a batch of fields to stated prevalences, as far as so few fields can tell.
 
-    Only the calibration's intercepts move. Thresholds and cuts stay: they are probabilities. But the error rate that
-    the cuts were chosen for is promised only for fields like those they were fitted on.
+    The calibration's intercepts move, and all thresholds together, until as many classes are called a field as the
+    prior states. Cuts stay: they are probabilities. But the error rate that they were chosen for is promised only for
+    fields like those they were fitted on.
 
     Args:
         rule: The rule as it was fitted; one that never was is matched in one step, as it has no prevalences.
@@ -125,6 +130,7 @@ def matched(rule: AnswerRule, logits: ArrayLike, prior: Prior, *, fields: int | 
     new = replace(
         rule,
         calibration=replace(rule.calibration, intercepts=tuple(intercepts.tolist())),
+        thresholds=replace(rule.thresholds, values=_by_number(rule, calibrated + moves, stated)),
         prevalences=tuple(np.where(known, stated, rule.prevalences).tolist()),
     )
     before, after = (expit(each).mean(axis=0) for each in (calibrated, calibrated + moves))
@@ -156,6 +162,17 @@ def _by_batch(logits: Floats, stated: Floats, *, fields: int) -> Floats:
     variances = np.where(known, _sharpness(probabilities, fields=fields) * composition, np.inf)
     targets = expit(log_odds(means) + believed(changes, variances, untold=BIAS))
     return np.where(known, _moves_to(logits, targets), 0.0)
+
+
+def _by_number(rule: AnswerRule, logits: Floats, stated: Floats) -> tuple[float, ...]:
+    """Return thresholds that call as many classes a field as are stated, of matched logits (fields, classes)."""
+    known, thresholds = (stated > 0) & (stated < 1), log_odds(np.asarray(rule.thresholds.values, np.float64))
+    margins = np.sort((logits - thresholds)[:, known], axis=None)[::-1]
+    wanted = round(float(stated[known].sum()) * len(logits))
+    if not 0 < wanted < len(margins):
+        return rule.thresholds.values
+    shift = (margins[wanted - 1] + margins[wanted]) / 2
+    return tuple(np.where(known, expit(thresholds + shift), rule.thresholds.values).tolist())
 
 
 def _sharpness(probabilities: Floats, *, fields: int) -> float:
