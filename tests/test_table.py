@@ -82,9 +82,7 @@ def test_what_is_not_a_number_is_refused(read: Read, word: str) -> None:
 
 @pytest.mark.parametrize("word", ["28", "999", "9" * 30, "9" * 5000])
 def test_a_class_that_is_not_in_the_vocabulary_is_refused(read: Read, word: str) -> None:
-    told = (
-        rf"line 2: class {word} is not in the vocabulary kaggle2018 \(0 to 27\)\. Correct the label, or name the vocabulary"
-    )
+    told = rf"line 2: class {word} is not in the vocabulary kaggle2018 \(0 to 27\)\. Correct the label, or name"
     with pytest.raises(TableError, match=told):
         read(f"Id,Target\na,{word}\n")
 
