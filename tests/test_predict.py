@@ -226,7 +226,7 @@ def test_a_needed_stain_cannot_be_left_out(frugal, tiny_world, tmp_path):
         BundleError, match=r"asked for red, its stains are red, green, blue, yellow, but .* needs green"
     ):
         predict_rows(frugal, tiny_world.store, np.array([0]), stains=["red"])
-    with pytest.raises(ImageError, match=r"none of 5 fields can be read. The first: f000: no green image"):
+    with pytest.raises(BundleError, match=r"no green image \(found blue\), but .* needs green\. Add them"):
         predict(frugal, copy_images(tiny_world, tmp_path / "images", "blue"))
 
 

@@ -128,7 +128,7 @@ def fields_given(
     given = asked if stains else _at_hand(bundle, found)
     there = {name for files in found for name in files.names}
     lacking = [name for name in bundle.needed if name not in there]
-    if lacking:
+    if lacking and len(bundle.needed) < len(bundle.stains):  # else each field says what it lacks
         raise BundleError(
             f"{source}: no {' or '.join(lacking)} image (found {' and '.join(sorted(there))}), but "
             f"{_stains_in_words(bundle)}. Add them, or use a model that can do without."

@@ -1,4 +1,4 @@
-"""What the embeddings of an atlas look like, and how far others lie."""
+"""How far fields lie from those a model learnt from."""
 
 from __future__ import annotations
 

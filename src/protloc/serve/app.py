@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from importlib import resources
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.concurrency import run_in_threadpool
-from starlette.staticfiles import StaticFiles
+from starlette.responses import FileResponse
 
 from protloc.atlas.uploads import Upload
 from protloc.errors import ProtlocError
@@ -23,7 +24,7 @@ from protloc.serve.examples import Example, example_names, simulated_example
 from protloc.serve.limits import Guard, Limits, TooLargeError, told
 from protloc.serve.models import Model
 from protloc.serve.replies import Explanation, ModelFacts, Reply
-from protloc.serve.tally import Tally
+from protloc.serve.tally import Counted, Tally
 from protloc.serve.uploads import FILES, read_uploads
 
 _Result = TypeVar("_Result")
@@ -57,7 +58,8 @@ def create_app(models: Mapping[str, Model], limits: Limits) -> FastAPI:
     _add_questions(app, desk)
     _add_state(app, desk)
     _add_errors(app)
-    app.mount("/", StaticFiles(directory=str(resources.files("protloc.serve") / "page"), html=True))
+    _add_page(app)
+    app.add_middleware(Counted, tally=desk.tally)
     app.add_middleware(Guard, limits=limits)
     return app
 
@@ -176,12 +178,20 @@ def _add_state(app: FastAPI, desk: _Desk) -> None:
         """Return what was counted, for Prometheus."""
         return Response(generate_latest(desk.tally.registry), media_type=CONTENT_TYPE_LATEST)
 
-    @app.middleware("http")
-    async def counted(request: Request, call_next: Callable[[Request], Any]) -> Response:
-        response: Response = await call_next(request)
-        route = getattr(request.scope.get("route"), "path", "page")
-        desk.tally.requests.labels(route, str(response.status_code)).inc()
-        return response
+
+def _add_page(app: FastAPI) -> None:
+    page = Path(str(resources.files("protloc.serve") / "page"))
+    files = {file.name: file for file in page.iterdir()}
+
+    @app.get("/", include_in_schema=False)
+    async def index() -> FileResponse:
+        return FileResponse(files["index.html"])
+
+    @app.get("/{name}", include_in_schema=False)
+    async def file(name: str) -> FileResponse:
+        if name not in files:
+            raise HTTPException(404, "There is no such page.")
+        return FileResponse(files[name])
 
 
 def _add_errors(app: FastAPI) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SECONDS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
 
@@ -19,3 +20,26 @@ class Tally:
         self.seconds = Histogram(
             "protloc_seconds", "Time from admission to answer.", ("route",), buckets=SECONDS, registry=self.registry
         )
+
+
+class Counted:
+    """Counts the answers of an application by route and status.
+
+    Args:
+        app: What is counted.
+        tally: Where.
+    """
+
+    def __init__(self, app: ASGIApp, tally: Tally) -> None:
+        self._app, self._tally = app, tally
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+
+        async def seen(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                route = getattr(scope.get("route"), "path", "none")
+                self._tally.requests.labels(route, str(message["status"])).inc()
+            await send(message)
+
+        await self._app(scope, receive, seen)

@@ -52,9 +52,11 @@ async def read_uploads(request: Request, limits: Limits) -> tuple[Upload, ...]:
         form = await parser.parse()
     except (MultiPartException, KeyError) as error:
         raise HTTPException(400, f"The form cannot be read: {error}") from error
-    files = [part for part in form.getlist(FIELD) if isinstance(part, UploadFile)]
-    if not files:
+    try:
+        files = [part for part in form.getlist(FIELD) if isinstance(part, UploadFile)]
+        uploads = [Upload.named(file.filename or "", await file.read()) for file in files]
+    finally:
+        await form.close()
+    if not uploads:
         raise HTTPException(422, f"No file was sent. Send each as a part called {FIELD}.")
-    uploads = tuple([Upload.named(file.filename or "", await file.read()) for file in files])
-    await form.close()
-    return uploads
+    return tuple(uploads)

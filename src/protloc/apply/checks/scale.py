@@ -1,4 +1,4 @@
-"""Does the field show as much as the fields the model learnt from?"""
+"""How wide a field is, told by its nuclei or files."""
 
 from __future__ import annotations
 
