@@ -24,8 +24,8 @@ from protloc.serve.limits import Limits
 from protloc.serve.models import Model
 
 FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update",
 )  # fmt: skip
 FIELD = "simulated-golgi-apparatus"
 
@@ -184,8 +184,8 @@ def test_an_example_is_tried_and_remembered(page: Page) -> None:
 
 def test_names_are_shown_as_text(page: Page, tmp_path: Path) -> None:
     evil = tmp_path / "<img src=x onerror=alert(1)>_green.png"
-    cv2.imwrite(str(tmp_path / "a.png"), np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8))
-    (tmp_path / "a.png").rename(evil)
+    picture = np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8)
+    evil.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
     send(page, [evil])
     expect(page.locator("#which")).to_have_value("<img src=x onerror=alert(1)>")
     assert page.locator("img").count() == 0

@@ -11,14 +11,19 @@ let models = [];
 let visit = null; // {reply, files, model, stains, at}
 let field = null; // one of visit.reply.fields, with pictures decoded
 
-start().catch(complain);
+const ready = load(); // a field may be dropped before the models are known
+ready.catch(complain);
+listen();
 
-async function start() {
+async function load() {
   models = await asked("v1/models");
   for (const model of models) $("model").append(option(model.name));
-  for (const name of await asked("v1/examples")) $("example").append(option(name));
-  $("model").addEventListener("change", told);
   told();
+  for (const name of await asked("v1/examples")) $("example").append(option(name));
+}
+
+function listen() {
+  $("model").addEventListener("change", told);
   $("files").addEventListener("change", () => send([...$("files").files]));
   $("folder").addEventListener("change", () => send([...$("folder").files].filter(isImage)));
   $("example").addEventListener("change", () => tryExample($("example").value).catch(complain));
@@ -69,8 +74,9 @@ function question(path, { files, model, stains }, more) {
 async function send(files) {
   if (!files.length) return complain(new Error("No PNG, TIFF or JPEG file was given."));
   say(`Reading ${files.length} ${files.length === 1 ? "file" : "files"}…`);
-  const asking = { files, model: $("model").value, stains: $("stains").value.trim() };
   try {
+    await ready;
+    const asking = { files, model: $("model").value, stains: $("stains").value.trim() };
     const reply = await question("v1/predict", asking, { pictures: "true" });
     visits.unshift({ ...asking, reply, at: new Date() });
     await open(visits[0]);
