@@ -66,6 +66,7 @@ class Format(StrEnum):
     """How predictions are written."""
 
     table = "table"
+    long = "long"
     kaggle = "kaggle"
 
 
