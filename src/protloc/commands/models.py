@@ -8,6 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from protloc import console
+from protloc.errors import MissingExtraError
 from protloc.options import (
     BitDepthOption,
     Format,
@@ -237,9 +238,12 @@ def serve(
     Example: `protloc serve starter runs/standard --port 8000`
     """
     from protloc.learn.bundle import Bundle
-    from protloc.serve.limits import Limits
-    from protloc.serve.run import serve as run
 
+    try:
+        from protloc.serve.limits import Limits
+        from protloc.serve.run import serve as run
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"serve: {error.name} is not installed. pip install 'protloc[serve]'") from error
     named = [(folder.name, Bundle.load(bundle_folder(folder))) for folder in bundles or [Path("starter")]]
     limits = Limits(token=token, hosts=(*Limits().hosts, host, *(name or []))).with_overrides(set_ or [])
     run(named, atlases=atlas or [], host=host, port=port, limits=limits, say=console.say)

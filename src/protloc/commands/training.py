@@ -134,7 +134,7 @@ def demo(
     fields: Annotated[int, typer.Option("--fields", help="How many fields to simulate.")] = 2400,
     seed: SeedOption = 0,
 ) -> None:
-    """Simulate, prepare, audit, split, train and evaluate: all of it in minutes, without a download.
+    """Simulate, prepare, audit, split, train, evaluate and embed: all of it in minutes, without a download.
 
     Example: `protloc demo --out demo`
     """
