@@ -130,9 +130,7 @@ def covered(*, fields: int, draws: int) -> dict[str, tuple[float, float]]:
     held, widths = np.zeros((draws, 28)), np.zeros((draws, 28))
     for seed in range(draws):
         world, new = draw(fields, seed=seed, network=seed), draw(NEW_FIELDS, seed=200_000 + seed, network=seed)
-        intervals = fitted(world).intervals(new.logits)
-        assert intervals is not None
-        low, high = intervals
+        low, high = np.asarray(fitted(world).intervals(new.logits))
         true = Calibration.plain(28).probabilities(new.true_logits)
         held[seed] = ((low <= true) & (true <= high)).mean(axis=0)
         widths[seed] = np.median(np.log(high / (1 - high)) - np.log(low / (1 - low)), axis=0)

@@ -137,7 +137,8 @@ def test_without_a_table_labels_are_unknown_and_with_one_some_may_be(bundle, tin
     assert some.known.sum() == 2
 
 
-def test_a_table_of_other_fields_is_refused(bundle, tiny_world, tmp_path):
+def test_a_table_of_other_fields_is_refused_before_a_field_is_embedded(bundle, tiny_world, tmp_path, monkeypatch):
+    monkeypatch.setattr("protloc.apply.embedded.embeddings", lambda *_: pytest.fail("embedded"))
     (tmp_path / "other.csv").write_text("Id,Target\nx1,2\n")
     other = read_labels(tmp_path / "other.csv", tiny_world.vocabulary)
     with pytest.raises(TableError, match=r"none of 1 ids stands for a field here, such as 'f000'; .* is 'x1'. Give"):
@@ -230,6 +231,13 @@ def test_the_map_is_made_of_the_first_two_components_where_umap_is_not_installed
     assert made.method == "PCA"
     np.testing.assert_array_equal(made.places, made.components[:, :2])
     assert made.components.shape == (30, 5)
+
+
+def test_the_map_is_of_directions_as_neighbours_are(monkeypatch):
+    monkeypatch.setattr("protloc.apply.maps.find_spec", lambda _name: None)
+    cloud = np.random.default_rng(1).normal(size=(30, 5)).astype(np.float32)
+    longer = cloud * np.arange(1, 31, dtype=np.float32)[:, None]
+    np.testing.assert_allclose(field_map(longer).places, field_map(cloud).places, atol=1e-5)
 
 
 def test_umap_is_given_the_components_and_the_seed(monkeypatch):

@@ -142,6 +142,9 @@ def test_embed_writes_an_index_with_its_map_beside(bundle, tiny_world, tmp_path,
 def test_embed_refuses_an_ending_before_it_looks_at_a_field(bundle, tmp_path):
     with pytest.raises(SettingsError, match=r"x.txt ends in '.txt'"):
         embed(bundle, tmp_path / "nowhere", out=tmp_path / "x.txt")
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match=r"file is a file, expected a folder"):
+        embed(bundle, tmp_path / "nowhere", out=tmp_path / "file" / "x.parquet")
 
 
 def test_embedding_loads_no_library_that_it_may_not_need():

@@ -21,6 +21,7 @@ from protloc.apply.explain import (
     protein_channel,
 )
 from protloc.apply.given import fields_given
+from protloc.apply.heat import VIEWS, heat_maps
 from protloc.apply.predict import predict
 from protloc.atlas.stains import HPA_STAINS, parse_stains
 from protloc.atlas.vocabulary import Compartment, Vocabulary
@@ -152,6 +153,9 @@ def test_fields_in_memory_are_explained_as_those_of_a_folder(bundle: Bundle, ima
     table = explain(bundle, images, out=tmp_path / "out", classes=CLASSES, jobs=1).table
     blue = table.loc[(table["id"] == given.ids[1]) & (table["class"] == "Bars"), "contribution_blue"]
     assert found[1].contributions[0, 2] == pytest.approx(blue.item(), abs=1e-4)
+    (quick,) = explain_fields(bundle, stack[:1], [[1]], given=given.names, views=VIEWS[:1])
+    np.testing.assert_array_equal(quick.heat, heat_maps(network_of(bundle), stack[:1], [[1]], views=VIEWS[:1])[0])
+    assert (quick.heat != found[0].heat).any()
 
 
 def test_an_earlier_output_is_replaced_and_nothing_else(bundle: Bundle, images: Path, tmp_path: Path):

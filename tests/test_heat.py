@@ -95,7 +95,7 @@ def test_the_light_factor_is_the_light_times_its_weight_smoothed():
     # logit 0 is the mean of stain 0: every grey level of it counts alike
     image = noise()
     ((heat,),) = heat_maps(networks(Spotter()), image, [[0]], factors=("light",))
-    smooth = gaussian_filter(image[0, 0].astype(float), SIDE / 128, mode="constant", truncate=4)
+    smooth = gaussian_filter(image[0, 0].astype(float), SIDE / 256, mode="constant", truncate=4)
     np.testing.assert_allclose(heat, smooth / smooth.max(), atol=1e-5)
 
 
@@ -124,7 +124,7 @@ def test_captum_finds_the_same_shares():
         larger = nn.functional.interpolate(places[None, None], size=(SIDE, SIDE), mode="bilinear")[0, 0]
         np.testing.assert_allclose(deep, larger / larger.max(), atol=1e-4)
         of_light = InputXGradient(network).attribute(seen.clone().requires_grad_(), target=column).sum(dim=1)[0]
-        smooth = gaussian_filter(of_light.detach().numpy(), SIDE / 128, mode="constant", radius=2).clip(min=0)
+        smooth = gaussian_filter(of_light.detach().numpy(), SIDE / 256, mode="constant", radius=1).clip(min=0)
         np.testing.assert_allclose(light, smooth / smooth.max(), atol=1e-3)
 
 

@@ -204,7 +204,7 @@ def test_an_index_of_another_model_is_refused(fan, tiny_world):
 
 
 def test_what_is_no_index_is_refused(bundle, tiny_world, tmp_path):
-    with pytest.raises(TableError, match=r"nowhere.parquet: cannot be read .* protloc embed BUNDLE"):
+    with pytest.raises(TableError, match=r"nowhere.parquet: no such file. .* protloc embed BUNDLE"):
         Index.read(tmp_path / "nowhere.parquet", bundle)
     (tmp_path / "text.parquet").write_text("id,labels\n")
     with pytest.raises(TableError, match=r"text.parquet: not a parquet file"):
@@ -217,9 +217,25 @@ def test_what_is_no_index_is_refused(bundle, tiny_world, tmp_path):
         Index.read(empty, bundle)
 
 
+@pytest.mark.parametrize("way", ["held", "streamed"])
+def test_a_damaged_index_is_told_by_its_name(bundle, tiny_world, tmp_path, way):
+    cloud = np.random.default_rng(0).normal(size=(26, 400)).astype(np.float32)
+    file = written(tmp_path / "atlas.parquet", bundle, cloud, (None,) * 26, tiny_world.vocabulary)
+    whole = bytearray(file.read_bytes())
+    whole[20_000:20_400] = bytes(400)  # among the embeddings
+    file.write_bytes(whole)
+    with pytest.raises(
+        TableError, match=r"atlas.parquet: damaged \(.*\). Copy it again, or make it anew: protloc embed"
+    ):
+        Index.read(file, bundle, way=way).search(cloud[:1], 1)
+    file.write_bytes(whole[:20_000])
+    with pytest.raises(TableError, match=r"atlas.parquet: not a parquet file, or only part of one"):
+        Index.read(file, bundle, way=way)
+
+
 def test_faiss_is_named_where_it_is_missing(bundle, fan, monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(MissingExtraError, match=r"--approximate: faiss is not installed. pip install 'protloc\[embed"):
+    with pytest.raises(MissingExtraError, match=r"--approximate: faiss is not installed. pip install 'protloc\[faiss"):
         Index.read(fan, bundle, way="approximate")
     assert len(Index.read(fan, bundle)) == 5
 
@@ -257,3 +273,5 @@ def test_neighbours_by_other_stains_than_the_indexs_come_with_a_warning(bundle, 
     assert "The fields have the stains green, those of the index red, green, blue, yellow" in made.summary
     with pytest.raises(SettingsError, match=r"ends in '.txt'"):
         neighbours(bundle, tiny_world.images, index=fan, out=tmp_path / "x.txt")
+    with pytest.raises(SettingsError, match=r"fan.parquet is a file, expected a folder"):
+        neighbours(bundle, tiny_world.images, index=fan, out=fan / "x.csv")

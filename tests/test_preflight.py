@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -46,7 +47,7 @@ def bundle(tiny_world, tmp_path_factory) -> Bundle:
     folder = tmp_path_factory.mktemp("bundle")
     made.save(folder)
     seen = embeddings(made, fields_given(made, tiny_world.images).batches())
-    write_references(folder, {ALL: fit_reference(seen[:20], np.tile(seen, (2, 1)))})
+    write_references(folder, {ALL: [fit_reference(seen[:20], np.tile(seen, (2, 1)))]})
     return Bundle.load(folder)
 
 
@@ -115,7 +116,7 @@ def test_a_field_unlike_the_atlas_is_far_from_it(bundle, images):
 
 def test_distance_is_told_from_one_in_a_hundred_on():
     learnt = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
-    reference = fit_reference(learnt, learnt)
+    reference = [fit_reference(learnt, learnt)]
     assert list(check_distance(reference, learnt.mean(axis=0))) == []
     (finding,) = check_distance(reference, np.full(4, 99, np.float32))
     assert finding.fault is Fault.FAR
@@ -126,8 +127,22 @@ def test_distance_is_told_from_one_in_a_hundred_on():
 
 
 def test_a_bundle_without_a_folder_or_reference_tells_no_distance(bundle):
-    assert reference_for(bundle, ["green"]) is None
-    assert reference_for(bundle.with_rule(bundle.rule), ["green", "blue", "red", "yellow"]) is not None
+    assert reference_for(bundle, ["green"]) == ()
+    assert reference_for(replace(bundle, folder=None), ["green", "blue", "red", "yellow"]) == ()
+    assert len(reference_for(bundle.with_rule(bundle.rule), ["green", "blue", "red", "yellow"])) == 1
+    assert list(check_distance((), np.zeros(4, np.float32))) == []
+
+
+def test_a_reference_of_too_few_held_out_fields_tells_no_distance_and_says_so(bundle, images, tmp_path):
+    shutil.copytree(bundle.folder, tmp_path / "bundle")
+    seen = embeddings(bundle, fields_given(bundle, images).batches())
+    seen = np.tile(seen, (30, 1)) + np.random.default_rng(0).normal(0, 0.1, (120, seen.shape[1])).astype(np.float32)
+    told = []
+    for held_out in (98, 99):
+        write_references(tmp_path / "bundle", {ALL: [fit_reference(seen[:20], seen[:held_out])]})
+        told += preflight(Bundle.load(tmp_path / "bundle"), images).notes
+    (note,) = told
+    assert "98 held-out fields, of which none tells one in 100" in note
 
 
 def test_the_pixel_size_of_a_file_is_believed_unless_another_is_said(bundle, images):

@@ -10,10 +10,11 @@ import pytest
 
 from protloc.apply.checks.finding import Fault, Severity
 from protloc.apply.checks.focus import sharpness
-from protloc.apply.checks.light import blockiness, is_empty, levels, likeness, saturated_share, wrapped_share
-from protloc.apply.checks.look import autocovariances, look_at
-from protloc.apply.checks.nuclei import NOT_NUCLEAR, nuclei_in
-from protloc.apply.preflight import check_planes
+from protloc.apply.checks.light import blockiness, finest, levels, likeness, saturated_share, wrapped_share
+from protloc.apply.checks.look import autocovariances, counts_of, is_empty, look_at
+from protloc.apply.checks.nuclei import NOT_NUCLEAR, OFFSET, WEIGHTS, Nuclei, nuclei_in
+from protloc.apply.checks.order import check_order
+from protloc.apply.checks.planes import check_planes
 from protloc.atlas.images import FieldPlanes
 from protloc.atlas.simulate import expose, plan_fields, render_clean
 from protloc.atlas.stains import HPA_STAINS, Stain
@@ -71,6 +72,34 @@ def test_blue_that_is_no_nuclei_is_told_without_a_better_guess(pictures):
     planes = [pictures[RED], pictures[YELLOW]]
     (finding,) = found(planes, stains=(HPA_STAINS[BLUE], HPA_STAINS[GREEN]))
     assert finding.sentence == "The blue image does not look like nuclei."
+
+
+def looking(look: float) -> Nuclei:
+    """Return nuclei that look so much like some."""
+    traits = dict.fromkeys(WEIGHTS, 0.0) | {"solidity": (look - OFFSET) / WEIGHTS["solidity"]}
+    return Nuclei(np.zeros((4, 4), np.uint8), traits, 0.1, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("looks", "told"),
+    [
+        ({"blue": 8, "green": 20}, None),  # a nuclear protein
+        ({"blue": -1, "green": 2}, None),
+        ({"blue": -1, "green": 4}, "but the green image does"),
+        ({"blue": -7, "green": 12, "red": 8}, "but the red image does"),  # a nuclear protein beside exchanged stains
+        ({"blue": 3, "red": 3.5}, None),
+        ({"blue": 3, "yellow": 4.5}, "but the yellow image does"),
+        ({"blue": -3, "red": -8}, "does not look like nuclei."),
+        ({"blue": -2, "red": -8}, None),
+        ({"red": 9, "yellow": 9}, None),  # nobody knows where the nuclei are
+    ],
+)
+def test_which_stain_is_said_to_show_the_nuclei(pictures, looks, told):
+    nuclei = {name: looking(look) for name, look in looks.items()}
+    sentences = [
+        finding.sentence for finding in check_order(look_at(FieldPlanes(tuple(pictures), 8), HPA_STAINS), nuclei)
+    ]
+    assert (sentences == []) if told is None else sentences[0].endswith(told if told[-1] == "." else f"{told}.")
 
 
 def test_stains_of_other_names_are_not_taken_for_hpas(pictures):
@@ -209,16 +238,21 @@ def test_oblong_fields_are_judged_by_their_middle(pictures):
 
 def test_likeness_of_noise_to_itself_and_to_other_noise():
     one, other = np.random.default_rng(0).integers(0, 255, (2, 64, 64)).astype(np.uint8)
-    assert likeness(one, one // 2) == pytest.approx(1, abs=0.01)
-    assert likeness(one, 255 - one) == pytest.approx(-1)
-    assert likeness(one, other) == pytest.approx(0, abs=0.05)
-    assert likeness(one, np.zeros_like(one)) == 0
+    first, half, negative, another, black = (
+        finest(plane, end=255) for plane in (one, one // 2, 255 - one, other, np.zeros_like(one))
+    )
+    assert likeness(first, half) == pytest.approx(1, abs=0.01)
+    assert likeness(first, negative) == pytest.approx(-1)
+    assert likeness(first, another) == pytest.approx(0, abs=0.05)
+    assert likeness(first, black) == 0
 
 
 def test_levels_saturation_and_wrapping_worked_by_hand():
     plane = np.repeat(np.arange(0, 80, 20, dtype=np.uint8), 4).reshape(4, 4)
-    assert levels(plane) == (4, 4 / 61)  # 0, 20, 40, 60 of 0 to 60
-    assert saturated_share(plane) == (4 / 16, 4 / 8)  # 60 is the end, 40 and 60 are over half of it
+    counts = counts_of(plane)
+    assert counts[[0, 20, 40, 60]].tolist() == [4, 4, 4, 4]
+    assert levels(counts) == (4, 4 / 61)  # 0, 20, 40, 60 of 0 to 60
+    assert saturated_share(counts) == (4 / 16, 4 / 8)  # 60 is the end, 40 and 60 are over half of it
     rows = np.repeat(np.array([[0, 0, 0, 255, 255, 255]], np.uint8), 6, axis=0)
     assert wrapped_share(rows, white=255) == pytest.approx(1 / 5)
 
@@ -232,17 +266,16 @@ def test_blocks_are_told_from_texture():
 
 def test_noise_shows_at_lag_0_alone():
     noise = np.random.default_rng(0).normal(50, 10, (256, 256)).astype(np.float32)
-    at = autocovariances(noise, (0, 1, 2))
+    at = autocovariances(noise)
     assert at[0] == pytest.approx(100, rel=0.05)
-    assert abs(at[1]) < 2
-    assert abs(at[2]) < 2
-    assert is_empty(noise)
+    assert max(abs(at[lag]) for lag in (2, 4, 8)) < 2
+    assert is_empty(at)
 
 
 def test_sharpness_of_a_straight_edge_falls_to_a_fifth_when_blurred():
     edges = np.kron(np.indices((8, 8)).sum(axis=0) % 2, np.ones((32, 32))).astype(np.float32) * 100
-    assert sharpness(edges) == pytest.approx(1 / 3, abs=0.03)
-    assert sharpness(cv2.GaussianBlur(edges, (0, 0), 8)) == pytest.approx(1 / 5, abs=0.02)
+    assert sharpness(autocovariances(edges)) == pytest.approx(1 / 3, abs=0.03)
+    assert sharpness(autocovariances(cv2.GaussianBlur(edges, (0, 0), 8))) == pytest.approx(1 / 5, abs=0.02)
 
 
 def test_nuclei_are_measured():

@@ -13,7 +13,15 @@ from sklearn.decomposition import PCA
 
 from protloc.errors import BundleError, SettingsError
 from protloc.learn.bundle import WEIGHTS_FILE
-from protloc.learn.reference import REFERENCE_FILE, Reference, fit_reference, read_references, write_references
+from protloc.learn.reference import (
+    REFERENCE_FILE,
+    Reference,
+    fit_reference,
+    p_values,
+    read_references,
+    spread,
+    write_references,
+)
 
 BY_HAND = Reference(
     mean=np.array([1, 0], np.float32),
@@ -42,7 +50,7 @@ def test_distance_and_chance_worked_by_hand():
     embedding = np.array([[5, 2]], np.float32)
     assert BY_HAND.distance(embedding)[0] == pytest.approx(2)
     # three of the four held-out distances are 2 or more
-    assert BY_HAND.p_values(embedding)[0] == pytest.approx((1 + 3) / (1 + 4))
+    assert p_values([BY_HAND], embedding)[0] == pytest.approx((1 + 3) / (1 + 4))
 
 
 def test_distances_are_those_of_probabilistic_principal_components():
@@ -57,26 +65,28 @@ def test_distances_are_those_of_probabilistic_principal_components():
 
 def test_fields_like_those_held_out_are_rarely_far_and_others_always():
     reference = fit_reference(drawn(300), drawn(500, seed=1))
-    assert (reference.p_values(drawn(500, seed=2)) <= 0.1).mean() == pytest.approx(0.1, abs=0.04)
-    assert_allclose(reference.p_values(drawn(5, seed=3) + 50), 1 / 501)
+    assert (p_values([reference], drawn(500, seed=2)) <= 0.1).mean() == pytest.approx(0.1, abs=0.04)
+    assert_allclose(p_values([reference], drawn(5, seed=3) + 50), 1 / 501)
 
 
 @given(st.lists(st.floats(-100, 100, width=32), min_size=2, max_size=2))
 @settings(deadline=None)
 def test_who_is_farther_is_not_likelier(point):
     near, far = np.array([point], np.float32), np.array([point], np.float32) * 2 - BY_HAND.mean
-    chances = BY_HAND.p_values(near)[0], BY_HAND.p_values(far)[0]
+    chances = p_values([BY_HAND], near)[0], p_values([BY_HAND], far)[0]
     assert 0 < chances[1] <= chances[0] <= 1
 
 
 def test_a_reference_comes_back_from_disk_as_it_was(bundle_folder):
-    made = {"green": fit_reference(drawn(60), drawn(40, seed=1)), "blue+green": BY_HAND}
+    made = {"green": (fit_reference(drawn(60), drawn(40, seed=1)), BY_HAND), "blue+green": (BY_HAND,)}
     write_references(bundle_folder, made)
     read = read_references(bundle_folder)
     assert read.keys() == made.keys()
-    others = drawn(9, seed=2)
-    assert_allclose(read["green"].p_values(others), made["green"].p_values(others), rtol=0)
-    assert_allclose(read["green"].distance(others), made["green"].distance(others), rtol=1e-6)
+    others = drawn(9, seed=2, dimensions=12 + 2)
+    assert_allclose(p_values(read["green"], others), p_values(made["green"], others), rtol=0)
+    assert_allclose(read["green"][0].distance(others[:, :12]), made["green"][0].distance(others[:, :12]), rtol=1e-6)
+    write_references(bundle_folder, {})
+    assert read_references(bundle_folder) == {}
 
 
 def test_no_file_is_no_reference(bundle_folder):
@@ -95,7 +105,7 @@ def test_a_file_stays_below_300_kilobytes(bundle_folder, dimensions):
     else:
         made = fit_reference(wide, wide)
         assert len(made.components) == 64
-    write_references(bundle_folder, {"green": made})
+    write_references(bundle_folder, {"green": [made]})
     assert (bundle_folder / REFERENCE_FILE).stat().st_size <= 300_000
 
 
@@ -109,14 +119,14 @@ def test_many_distances_are_thinned_without_losing_the_ends():
 
 
 def test_a_reference_of_other_weights_is_refused(bundle_folder):
-    write_references(bundle_folder, {"green": BY_HAND})
+    write_references(bundle_folder, {"green": [BY_HAND]})
     (bundle_folder / WEIGHTS_FILE).write_bytes(b"trained on")
     with pytest.raises(BundleError, match=r"other weights.*protloc evaluate RUN"):
         read_references(bundle_folder)
 
 
 def test_a_damaged_file_is_told(bundle_folder):
-    write_references(bundle_folder, {"green": BY_HAND})
+    write_references(bundle_folder, {"green": [BY_HAND]})
     file = bundle_folder / REFERENCE_FILE
     file.write_bytes(file.read_bytes()[:-4])
     with pytest.raises(BundleError, match=r"reference\.safetensors: damaged"):
@@ -125,12 +135,38 @@ def test_a_damaged_file_is_told(bundle_folder):
 
 def test_without_weights_nothing_is_written(tmp_path):
     with pytest.raises(BundleError, match=r"model\.safetensors: missing"):
-        write_references(tmp_path, {"green": BY_HAND})
+        write_references(tmp_path, {"green": [BY_HAND]})
 
 
 def test_embeddings_of_another_model_are_refused():
     with pytest.raises(BundleError, match=r"of 2 dimensions, the embeddings have shape \(1, 3\)"):
         BY_HAND.distance(np.zeros((1, 3), np.float32))
+    with pytest.raises(BundleError, match=r"of 4 dimensions, the embeddings have shape \(1, 3\)"):
+        p_values([BY_HAND, BY_HAND], np.zeros((1, 3), np.float32))
+
+
+def test_chance_of_two_networks_worked_by_hand():
+    # distance 2 to the first, which held out one nearer field of four; 1 to the second, which held out none nearer
+    embedding = np.array([[5, 2, 3, 1]], np.float32)
+    assert BY_HAND.distance(embedding[:, 2:])[0] == pytest.approx(1)
+    assert p_values([BY_HAND, BY_HAND], embedding)[0] == pytest.approx((1 + 3 + 4) / (1 + 8))
+
+
+def test_fewer_fields_than_dimensions_give_the_same_principal_components():
+    learnt, others = drawn(11, dimensions=12), drawn(9, dimensions=12, seed=1)
+    few = fit_reference(learnt, others, components=3)
+    witness = PCA(n_components=3, svd_solver="full").fit(learnt.astype(np.float64))
+    assert_allclose(few.spreads, witness.explained_variance_, rtol=1e-4)
+    assert_allclose(np.abs(few.components @ witness.components_.T), np.eye(3), atol=2e-3)
+    assert few.rest == pytest.approx((learnt.var(axis=0, ddof=1).sum() - few.spreads.sum()) / 9, rel=1e-3)
+
+
+@given(st.integers(0, 500), st.integers(2, 50))
+def test_what_is_spread_holds_both_ends_and_nothing_twice(count, most):
+    places = spread(count, most)
+    assert len(places) == min(count, most)
+    assert len(set(places.tolist())) == len(places)
+    assert count == 0 or (places[0], places[-1]) == (0, count - 1)
 
 
 @pytest.mark.parametrize(

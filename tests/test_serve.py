@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 import cv2
@@ -16,19 +20,23 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from protloc.apply.predict import predict
+import protloc.serve
+from protloc.apply.predict import member_logits, predict
 from protloc.atlas.stains import HPA_STAINS
 from protloc.judge.answering import AnswerRule
+from protloc.judge.calibration import Calibration
 from protloc.learn.backbones import build_network
 from protloc.learn.bundle import Bundle, Member, portable_state
 from protloc.learn.network import Normalisation
 from protloc.serve.app import create_app
 from protloc.serve.decoding import Decoded, DecodePool, DecodingError, Job
+from protloc.serve.engine import Engine
 from protloc.serve.limits import HEADERS, Limits
 from protloc.serve.models import Model, named_models
 from protloc.serve.replies import VERDICTS
 
 SIDE = 32
+DOUBTED = replace(Calibration.plain(3), covariances=((0.1, 0.0, 0.2),) * 3)
 HOST = "http://127.0.0.1:8000"
 
 
@@ -41,7 +49,7 @@ def bundle(tiny_world) -> Bundle:
         vocabulary=tiny_world.vocabulary,
         stains=HPA_STAINS,
         side=SIDE,
-        rule=replace(AnswerRule.plain(3), fields=9),
+        rule=replace(AnswerRule.plain(3), calibration=DOUBTED, fields=9),
         members=(Member(Normalisation((10.0,) * 4, (20.0,) * 4), {}, portable_state(network.state_dict())),),
         settings={"stain_dropout": 0.5, "protein_stain": "green"},
         protloc_version="0",
@@ -72,6 +80,12 @@ def test_answers_are_those_of_predict(client: TestClient, bundle: Bundle, tiny_w
         for place, name in enumerate(bundle.vocabulary.names):
             assert told[name]["probability"] == pytest.approx(said.answers.probabilities[row, place], abs=1e-5)
             assert told[name]["called"] == said.answers.called[row, place]
+            low, high = said.intervals[:, row, place]
+            assert (told[name]["low"], told[name]["high"]) == (
+                pytest.approx(low, abs=1e-5),
+                pytest.approx(high, abs=1e-5),
+            )
+            assert low < said.answers.probabilities[row, place] < high
             assert told[name]["verdict"] == VERDICTS[int(said.answers.verdicts[row, place])]
         probabilities = [each["probability"] for each in field["classes"]]
         assert probabilities == sorted(probabilities, reverse=True)
@@ -99,6 +113,16 @@ def test_a_field_may_lack_what_the_model_can_do_without(client: TestClient, tiny
     blue = [each for each in files_of(tiny_world.images, "f001") if "blue" in each[1][0]]
     told = client.post("/v1/predict", files=blue)
     assert (told.status_code, "no green image" in told.json()["detail"]) == (422, True)
+
+
+def test_the_pixels_are_checked_unless_told_not_to(client: TestClient) -> None:
+    black = cv2.imencode(".png", np.zeros((SIDE, SIDE), np.uint8))[1].tobytes()
+    files = [("files", (f"a{stain.suffix}.png", black)) for stain in HPA_STAINS]
+    (checked,) = client.post("/v1/predict", files=files).json()["fields"]
+    assert "empty" in {warning["code"] for warning in checked["warnings"]}
+    (unchecked,) = client.post("/v1/predict?preflight=false", files=files).json()["fields"]
+    assert unchecked["warnings"] == []
+    assert unchecked["classes"] == checked["classes"]
 
 
 def test_stains_may_be_called_otherwise(client: TestClient, tiny_world) -> None:
@@ -242,15 +266,17 @@ def test_state_is_told(client: TestClient, tiny_world) -> None:
 
 def test_the_page_asks_nobody_else(client: TestClient) -> None:
     page = client.get("/").text
-    for name in ("page.css", "page.js", "picture.js", "api.html", "api.js", "icon.svg"):
-        found = client.get(f"/{name}")
+    for file in files(protloc.serve).joinpath("page").iterdir():
+        found = client.get(f"/{file.name}")
         assert found.status_code == 200
         page += found.text
     assert "<style" not in page
     assert "innerHTML" not in page
     assert "<script>" not in page
     outside = {word for word in page.split('"') if word.startswith("http")}
-    assert outside <= {"http://www.w3.org/2000/svg", "http://127.0.0.1:8000/v1/predict"}
+    assert outside <= {
+        "http://www.w3.org/2000/svg", "http://127.0.0.1:8000/v1/predict", "https://amigo.geneontology.org/amigo/term/",
+    }  # fmt: skip
 
 
 def test_examples_can_be_sent(client: TestClient) -> None:
@@ -283,8 +309,110 @@ def test_a_worker_that_dies_takes_only_its_job_with_it(tiny_world) -> None:
     assert pool.pids() == []
 
 
+def test_requests_that_wait_are_answered_in_one_batch(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, free = Engine(bundle), threading.Event()
+    images = np.random.default_rng(0).integers(0, 200, (5, 4, SIDE, SIDE), dtype=np.uint8)
+    alone = [engine.submit(image[None]).result() for image in images]
+    look = engine.look
+    monkeypatch.setattr(engine, "look", lambda images: free.wait() and look(images))
+    try:
+        first = engine.submit(images)
+        while not first.running():
+            pass
+        waited = [engine.submit(image[None]) for image in images]
+        before = engine.batches
+        free.set()
+        together = [each.result() for each in waited]
+        assert engine.batches == before + 2  # the first, and all that came meanwhile
+    finally:
+        free.set()
+        engine.close()
+    for each, other in zip(together, alone, strict=True):
+        np.testing.assert_allclose(each.logits, other.logits, atol=1e-5)
+        np.testing.assert_allclose(each.embeddings, other.embeddings, atol=1e-5)
+
+
+def test_poses_are_averaged_where_the_model_answers_so(bundle: Bundle) -> None:
+    turned = replace(bundle, rule=replace(bundle.rule, poses=8))
+    engine = Engine(turned)
+    images = np.random.default_rng(0).integers(0, 200, (3, 4, SIDE, SIDE), dtype=np.uint8)
+    logits = engine.submit(images).result().logits
+    engine.close()
+    np.testing.assert_allclose(logits, member_logits(turned, [images]), atol=1e-5)
+
+
 def test_models_of_one_name_are_told_apart(bundle: Bundle) -> None:
     models = named_models([("run", bundle), ("run", bundle), ("other", bundle)])
     assert list(models) == ["run", "run (2)", "other"]
     for model in models.values():
         model.close()
+
+
+@pytest.fixture
+def running(bundle: Bundle, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run ``protloc serve`` with one decoder, as a user does; return it and its address."""
+    bundle.save(tmp_path / "bundle")
+    command = "from protloc.cli import main; main()"
+    arguments = ["serve", str(tmp_path / "bundle"), "--port", "0", "--set", "decoders=1"]
+    with subprocess.Popen(  # noqa: S603
+        [sys.executable, "-c", command, *arguments], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        yield process, process.stdout.readline().split()[0]
+        process.kill()
+
+
+def children_of(pid: int) -> set[int]:
+    return {int(child) for told in Path(f"/proc/{pid}/task").glob("*/children") for child in told.read_text().split()}
+
+
+def decoder_of(process: subprocess.Popen[str]) -> int:
+    """Return the process that decodes; the other child of a server keeps count of its semaphores."""
+    commands = {child: Path(f"/proc/{child}/cmdline").read_bytes() for child in children_of(process.pid)}
+    (decoder,) = (child for child, command in commands.items() if b"spawn_main" in command)
+    return decoder
+
+
+def await_waiting(address: str, requests: int) -> None:
+    """Return when so many requests are in work or wait."""
+    while httpx.get(f"{address}/healthz").json()["waiting"] < requests:
+        pass
+    for _ in range(20):  # and were handed on
+        httpx.get(f"{address}/healthz")
+
+
+def test_a_decoder_killed_under_load_takes_one_request_with_it(running, tiny_world) -> None:
+    process, address = running
+    files = files_of(tiny_world.images, "f001")
+
+    def asked() -> httpx.Response:
+        return httpx.post(f"{address}/v1/predict", files=files, timeout=120)
+
+    assert asked().status_code == 200  # the decoder lives from here on
+    with ThreadPoolExecutor(8) as many:
+        decoder = decoder_of(process)
+        os.kill(decoder, signal.SIGSTOP)
+        replies = [many.submit(asked) for _ in range(8)]
+        await_waiting(address, 8)
+        os.kill(decoder, signal.SIGKILL)
+        answers = [reply.result() for reply in replies]
+    assert sorted(answer.status_code for answer in answers) == [200] * 7 + [422]
+    assert "died of them" in next(answer.json()["detail"] for answer in answers if answer.status_code == 422)
+    assert decoder_of(process) != decoder
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_accepted_requests_are_finished_before_it_stops(running, tiny_world, stop: signal.Signals) -> None:
+    process, address = running
+    files = files_of(tiny_world.images, "f001")
+    with ThreadPoolExecutor(4) as many, httpx.Client(base_url=address, timeout=120) as client:
+        expected = client.post("/v1/predict", files=files).json()
+        decoder = decoder_of(process)
+        os.kill(decoder, signal.SIGSTOP)  # so that the requests are surely unfinished when it is told to stop
+        replies = [many.submit(httpx.post, f"{address}/v1/predict", files=files, timeout=120) for _ in range(4)]
+        await_waiting(address, 4)
+        os.killpg(process.pid, stop) if stop is signal.SIGINT else process.send_signal(stop)  # as Ctrl-C does, and kill
+        os.kill(decoder, signal.SIGCONT)
+        assert [reply.result().json() for reply in replies] == [expected] * 4
+    assert process.wait(60) in (0, -stop, 128 + stop)  # told to stop, it says so once all is done
+    assert not Path(f"/proc/{decoder}").exists()

@@ -41,7 +41,10 @@ def test_all_fields_are_coloured_by_part_and_each_compartment_has_a_map() -> Non
     whole, *panels = [axes for axes in figure.findobj(type(figure.axes[0])) if axes.axison]
     assert len(panels) == 4
     (drawn,) = whole.collections
-    colours = [to_hex(colour) for colour in drawn.get_facecolors()]
+    pairs = zip(drawn.get_offsets().tolist(), drawn.get_facecolors(), strict=True)
+    drawn_as = {tuple(place): to_hex(colour) for place, colour in pairs}
+    colours = [drawn_as[tuple(place)] for place in PLACES.tolist()]
+    assert list(drawn_as.values())[-1] not in (GREY.lower(), RULE.lower())  # colours lie over what has none
     assert colours[0] == colours[1] == BLUE.lower()
     assert colours[2] == GREY.lower()
     assert colours[3] not in (BLUE.lower(), GREY.lower(), RULE.lower())

@@ -110,6 +110,7 @@ def embed_fields(
             raise SettingsError(f"--tile: {source} is a store, whose fields are cut already. Leave it out.")
         return _of_store(bundle, Store.open(source), labels=labels, stains=stains, progress=progress)
     given = fields_given(bundle, source, stains=stains, reading=reading)
+    _labels_of([field.id for field in given.fields], labels)  # a table of other fields is refused before hours of work
     found = embeddings(bundle, given.batches(jobs=jobs, progress=progress))
     ids = tuple(each for each, there in zip(given.ids, given.readable, strict=True) if there)
     return Embedded(

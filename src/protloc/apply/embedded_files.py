@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from protloc.apply.embedded import Embedded, Labels
 from protloc.apply.maps import FieldMap
-from protloc.atlas.files import atomic_file
+from protloc.atlas.files import atomic_file, check_folder
 from protloc.errors import MissingExtraError, SettingsError
 
 if TYPE_CHECKING:
@@ -32,11 +32,12 @@ def check_embedding_output(file: Path) -> None:
     """Refuse, before hours of work, a file that cannot be written.
 
     Raises:
-        SettingsError: if its ending is not ``.parquet`` or ``.h5ad``.
+        SettingsError: if its ending is not ``.parquet`` or ``.h5ad``, or it lies in a file.
         MissingExtraError: if it is ``.h5ad`` and anndata is not installed.
     """
     if file.suffix not in ENDINGS:
         raise SettingsError(f"--out: {file} ends in {file.suffix!r}, expected {' or '.join(ENDINGS)}.")
+    check_folder(file.parent)
     if file.suffix == ".h5ad" and find_spec("anndata") is None:
         raise MissingExtraError(
             f"--out: {file} needs anndata, which is not installed. pip install 'protloc[embed]', or write .parquet."
@@ -68,8 +69,8 @@ def to_anndata(embedded: Embedded, places: FieldMap) -> AnnData:
     """Return embedded fields as single-cell tools take them: a field is what a cell is to them.
 
     ``X`` are the embeddings; ``obs["labels"]`` the label sets in words; ``obs[NAME]`` for each compartment whether it
-    is among them (a ``/`` in its name, which the format cannot hold, becomes ``|``); ``obsm["X_pca"]``, and
-    ``obsm["X_umap"]`` if there is one; ``uns["protloc"]`` what made it.
+    is among them (a ``/`` in its name, which the format cannot hold, becomes ``|``); ``obsm["X_pca"]`` of their
+    directions, and ``obsm["X_umap"]`` if there is one; ``uns["protloc"]`` what made it.
     """
     import anndata
 

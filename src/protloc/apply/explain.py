@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from protloc.apply.heat import Heat, heat_maps
+from protloc.apply.heat import VIEWS, Heat, heat_maps
 from protloc.errors import SettingsError
 from protloc.learn.bundle import Bundle
 from protloc.learn.network import Ensemble
@@ -40,6 +40,7 @@ def explain_fields(
     *,
     given: Collection[str],
     network: Ensemble | None = None,
+    views: Sequence[tuple[int, float]] = VIEWS,
 ) -> list[FieldExplanation]:
     """Explain what a model says of some classes of each field.
 
@@ -50,9 +51,10 @@ def explain_fields(
         columns: For each field, the columns of the classes to explain.
         given: Names of the stains that are given, those the model needs among them.
         network: The bundle's, if it was built already.
+        views: See :func:`protloc.apply.heat.heat_maps`; the first alone is faster, its maps a little worse.
     """
     network = network or network_of(bundle)
-    maps = heat_maps(network, images, columns)
+    maps = heat_maps(network, images, columns, views=views)
     drops = stain_contributions(bundle, images, given=given, network=network)
     return [
         FieldExplanation(tuple(own), heat, each[list(own)])

@@ -18,7 +18,7 @@ from protloc.learn.network import Ensemble, FieldNetwork
 
 AT_ONCE = 8  # fields: their activations and gradients lie in memory together
 LEAST_GRID = 14  # places a side that a stage must tell apart; vision transformers have 14 or 16
-LIGHT_BLUR = 1 / 128  # of the side, standard deviation: gradients of single pixels are noise
+LIGHT_BLUR = 1 / 256  # of the side, standard deviation: gradients of single pixels are noise; twice this points worse
 VIEWS = ((0, 1.0), (1, 0.7), (2, 0.5), (3, 0.35))  # quarter turns, and what is left of the light
 FACTORS = ("deep", "light")
 

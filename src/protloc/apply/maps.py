@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from protloc.apply.nearest import unit
+
 MOST_COMPONENTS = 50  # scanpy's: what it looks for neighbours in
 BLOCK = 4096  # fields centred in double precision at a time: 42 MB of 1,280 dimensions
 NEAR = 15  # neighbours UMAP goes by, its own default and scanpy's
@@ -23,7 +25,7 @@ class FieldMap:
     Attributes:
         method: How the plane was found: ``UMAP`` or ``PCA``.
         places: Horizontal and vertical place of each field, shape (fields, 2), float32; the axes have no unit.
-        components: Principal components of each field, shape (fields, 2 to 50), float32, the widest first.
+        components: Principal components of each field's direction, shape (fields, 2 to 50), float32, the widest first.
         shares: Share of the variance in each of these, shape (components,), 0..1.
     """
 
@@ -36,6 +38,7 @@ class FieldMap:
 def field_map(embeddings: NDArray[np.float32], *, seed: int = 0) -> FieldMap:
     """Lay fields out on a plane: by UMAP where ``umap-learn`` is installed, else by their first two components.
 
+    The components are those of the embeddings' directions, as it is directions that neighbours are searched by.
     UMAP: McInnes et al., "UMAP: Uniform Manifold Approximation and Projection" (2018), of the principal components, as
     scanpy does. It keeps who is next to whom; distances between groups and their sizes mean little.
 
@@ -43,7 +46,7 @@ def field_map(embeddings: NDArray[np.float32], *, seed: int = 0) -> FieldMap:
         embeddings: Shape (fields, dimensions).
         seed: UMAP begins with random places; the components need no chance.
     """
-    components, shares = principal_components(embeddings)
+    components, shares = principal_components(unit(embeddings))
     if len(components) > NEAR + 1 and find_spec("umap") is not None:
         return FieldMap("UMAP", _umap(components, seed=seed), components, shares)
     return FieldMap("PCA", components[:, :2], components, shares)

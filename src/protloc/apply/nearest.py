@@ -52,8 +52,11 @@ class ExactSearch:
         start = 0
         for block in self.blocks():
             for first in range(0, len(queries), QUERIES):
-                part = slice(first, first + QUERIES)
-                best[part], rows[part] = _merged(best[part], rows[part], queries[part] @ block.T, start)
+                similar = queries[first : first + QUERIES] @ block.T
+                # soon few blocks hold a better one, and to look for the best of a block takes longer than to know that
+                gains = np.flatnonzero((similar > best[first : first + QUERIES, -1:]).any(axis=1))
+                better = first + gains
+                best[better], rows[better] = _merged(best[better], rows[better], similar[gains], start)
             start += len(block)
         return best, rows
 
@@ -92,7 +95,7 @@ class GraphSearch:
             import faiss
         except ImportError as error:
             raise MissingExtraError(
-                "--approximate: faiss is not installed. pip install 'protloc[embed]', or leave it out: the exact "
+                "--approximate: faiss is not installed. pip install 'protloc[faiss]', or leave it out: the exact "
                 "search needs nothing."
             ) from error
         self._graph: Any = None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -115,7 +116,7 @@ class Index:
                 by faiss.
 
         Raises:
-            TableError: if the file is no such index, or an empty one.
+            TableError: if the file is no such index, an empty one, or damaged; ``streamed`` may tell only in a search.
             BundleError: if the index was made with another model.
             MissingExtraError: if faiss is needed and not installed.
         """
@@ -128,8 +129,9 @@ class Index:
                 f"{asked[:12]}…), whose embeddings mean something else. Make the index with this model: "
                 "protloc embed."
             )
-        fields = opened.read(columns=["id", "labels"])
-        return cls(file, tuple(described["classes"]), tuple(described["stains"]), fields, _search(opened, way))
+        with _undamaged(file):
+            fields = opened.read(columns=["id", "labels"])
+        return cls(file, tuple(described["classes"]), tuple(described["stains"]), fields, _search(opened, way, file))
 
     def search(self, embeddings: Vectors, k: int, *, ids: Sequence[str] | None = None) -> Neighbours:
         """Find the fields whose embeddings point in the most similar directions.
@@ -172,29 +174,38 @@ def _by_query(values: list[Any], queries: int) -> tuple[tuple[Any, ...], ...]:
     return tuple(tuple(values[start : start + each]) for start in range(0, queries * each, each or 1))
 
 
-def _search(opened: pq.ParquetFile, way: Way) -> Search:
+def _search(opened: pq.ParquetFile, way: Way, file: Path) -> Search:
     if way == "approximate":
-        return GraphSearch(_blocks(opened))
+        return GraphSearch(_blocks(opened, file))
     if way == "streamed":
-        return ExactSearch(lambda: _blocks(opened))
-    held = list(_blocks(opened))
+        return ExactSearch(lambda: _blocks(opened, file))
+    held = list(_blocks(opened, file))
     return ExactSearch(lambda: held)
 
 
-def _blocks(opened: pq.ParquetFile) -> Iterator[Vectors]:
+def _blocks(opened: pq.ParquetFile, file: Path) -> Iterator[Vectors]:
     """Yield the embeddings of an index as unit vectors, a block at a time."""
     dimensions = opened.schema_arrow.field("embedding").type.list_size
-    for batch in opened.iter_batches(ROW_GROUP, columns=["embedding"]):
-        yield unit(batch.column(0).flatten().to_numpy().reshape(-1, dimensions))
+    with _undamaged(file):
+        for batch in opened.iter_batches(ROW_GROUP, columns=["embedding"]):
+            yield unit(batch.column(0).flatten().to_numpy().reshape(-1, dimensions))
 
 
 def _opened(file: Path) -> pq.ParquetFile:
+    if not file.is_file():
+        raise TableError(f"{file}: no such file. Name an index: {_REMEDY}")
     try:
         return pq.ParquetFile(file)
-    except OSError as error:
-        raise TableError(f"{file}: cannot be read ({error.strerror or error}). Name an index: {_REMEDY}") from error
-    except pa.ArrowInvalid as error:
-        raise TableError(f"{file}: not a parquet file. Name an index: {_REMEDY}") from error
+    except (OSError, pa.ArrowInvalid) as error:
+        raise TableError(f"{file}: not a parquet file, or only part of one. Name an index: {_REMEDY}") from error
+
+
+@contextmanager
+def _undamaged(file: Path) -> Generator[None]:
+    try:
+        yield
+    except (OSError, pa.ArrowInvalid) as error:
+        raise TableError(f"{file}: damaged ({error}). Copy it again, or make it anew: {_REMEDY}") from error
 
 
 def _described(file: Path, opened: pq.ParquetFile) -> dict[str, Any]:

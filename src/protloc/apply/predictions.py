@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from protloc.judge.answering import AnswerRule, Answers, answer
 from protloc.judge.three_way import ABSENT, ASK, PRESENT
 
 _WRITERS = {".csv": write_csv, ".parquet": write_parquet}
-VERDICTS = {PRESENT: "present", ASK: "ask", ABSENT: "absent"}
+VERDICTS: dict[int, Literal["present", "ask", "absent"]] = {PRESENT: "present", ASK: "ask", ABSENT: "absent"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +49,7 @@ class Predictions:
         """Return what the rule makes of the logits; of a rejected field NaN, nothing called and all to be asked."""
         return answer(self.rule, self.logits)
 
-    @property
+    @cached_property
     def intervals(self) -> NDArray[np.float64] | None:
         """Return the 95 % intervals of the probabilities, (2, fields, classes); None of a model never judged."""
         return self.rule.intervals(self.logits)

@@ -14,13 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from protloc.apply.checks.finding import Fault, Finding, Severity
-from protloc.apply.checks.focus import check_focus
-from protloc.apply.checks.light import check_light
-from protloc.apply.checks.look import look_at
-from protloc.apply.checks.nuclei import NUCLEI, nuclei_of
-from protloc.apply.checks.order import check_order
 from protloc.apply.checks.pixel_size import stated_pixel_size
-from protloc.apply.checks.scale import check_scale
+from protloc.apply.checks.planes import check_planes
 from protloc.apply.embed import embeddings
 from protloc.apply.given import BATCH, GivenFields, fields_given, in_channels
 from protloc.atlas.files import StrPath
@@ -30,7 +25,7 @@ from protloc.atlas.stains import Stain
 from protloc.errors import ImageError, SettingsError
 from protloc.learn.bundle import Bundle
 from protloc.learn.bundle_checks import subset_name
-from protloc.learn.reference import Reference, read_references
+from protloc.learn.reference import Reference, p_values, read_references
 from protloc.progress import Progress
 
 FAR = 0.01  # of fields like those of the atlas lie farther from it
@@ -113,7 +108,7 @@ def preflight(
     _check_pixel_size(pixel_size)
     given = fields_given(bundle, source, stains=stains, reading=reading)
     reference = reference_for(bundle, given.names)
-    look = partial(_examine, given, pixel_size, with_images=reference is not None)
+    look = partial(_examine, given, pixel_size, with_images=bool(reference))
     findings: dict[str, tuple[Finding, ...]] = {}
     examined = in_order(look, given.fields, jobs=jobs, ahead=BATCH)
     for some in _batched(zip(given.fields, examined, strict=True), BATCH):
@@ -132,7 +127,7 @@ def check_field(
     *,
     pixel_size: float | None = None,
     tile: int | None = None,
-    reference: Reference | None = None,
+    reference: Sequence[Reference] = (),
     embedding: NDArray[np.float32] | None = None,
 ) -> tuple[Finding, ...]:
     """Check one field in memory.
@@ -143,7 +138,7 @@ def check_field(
         stains: What the planes show, in their order.
         pixel_size: Micrometres a pixel, or None where nobody knows.
         tile: Side in source px of the tiles that it is to be cut into; the model's if not given.
-        reference: What embeddings of fields with these stains look like, see :func:`reference_for`; None leaves out
+        reference: What embeddings of fields with these stains look like, see :func:`reference_for`; nothing leaves out
             whether the field is far from them.
         embedding: What the model makes of it, (dimensions,), or of its tiles, (tiles, dimensions); computed if not
             given.
@@ -153,50 +148,23 @@ def check_field(
     """
     tile = tile or bundle.tile
     found = check_planes(planes, stains, pixel_size=pixel_size, tile=tile, any_width=bundle.tile is not None)
-    if reference is None:
+    if not reference:
         return found
     if embedding is None:
         embedding = embeddings(bundle, [_images(bundle, planes, stains, tile)])
     return (*found, *check_distance(reference, embedding))
 
 
-def check_planes(
-    planes: FieldPlanes,
-    stains: Sequence[Stain],
-    *,
-    pixel_size: float | None = None,
-    tile: int | None = None,
-    any_width: bool = False,
-) -> tuple[Finding, ...]:
-    """Check one field in memory by its pixels alone, whatever the model.
-
-    Args:
-        planes: The field at its full size, one plane a stain.
-        stains: What the planes show, in their order.
-        pixel_size: Micrometres a pixel, or None where nobody knows.
-        tile: Side in source px of the tiles that it is to be cut into, or None.
-        any_width: The model learnt from tiles, and nobody knows how wide they should be.
-    """
-    look = look_at(planes, stains, tile=tile, pixel=pixel_size)
-    nuclei = nuclei_of(look)
-    return (
-        *check_light(look),
-        *check_order(look, nuclei),
-        *check_scale(look, nuclei.get(NUCLEI), any_width=any_width),
-        *check_focus(look),
-    )
-
-
-def check_distance(reference: Reference, embedding: NDArray[np.float32]) -> Iterator[Finding]:
+def check_distance(reference: Sequence[Reference], embedding: NDArray[np.float32]) -> Iterator[Finding]:
     """Yield a finding where a field lies farther from the atlas than 99 of 100 fields like the atlas's.
 
     Args:
-        reference: What embeddings of the atlas look like.
+        reference: What embeddings of the atlas look like, one for each network; if nothing, nothing is found.
         embedding: Of the field, (dimensions,), or of its tiles, (tiles, dimensions), of which the middle one counts.
     """
-    if not embedding.size:
+    if not embedding.size or not reference:
         return
-    chance = float(np.median(reference.p_values(np.atleast_2d(embedding))))
+    chance = float(np.median(p_values(reference, np.atleast_2d(embedding))))
     if chance <= FAR:
         yield Finding(
             Fault.FAR,
@@ -206,15 +174,15 @@ def check_distance(reference: Reference, embedding: NDArray[np.float32]) -> Iter
         )
 
 
-def reference_for(bundle: Bundle, stains: Sequence[str]) -> Reference | None:
-    """Return what embeddings of fields with these stains look like; None where the bundle does not tell.
+def reference_for(bundle: Bundle, stains: Sequence[str]) -> tuple[Reference, ...]:
+    """Return what embeddings of fields with these stains look like, by network; nothing where no bundle tells.
 
     Raises:
         BundleError: if the file that tells it is damaged, or of another model.
     """
     if bundle.folder is None:
-        return None
-    return read_references(bundle.folder).get(subset_name(stains))
+        return ()
+    return read_references(bundle.folder).get(subset_name(stains), ())
 
 
 def _check_pixel_size(pixel_size: float | None) -> None:
@@ -260,23 +228,30 @@ def _images(bundle: Bundle, planes: FieldPlanes, stains: Sequence[Stain], tile: 
     return in_channels(bundle, shown, {stain.name: channel for channel, stain in enumerate(stains)})
 
 
-def _far_of(bundle: Bundle, reference: Reference | None, images: Sequence[Fields | None]) -> list[tuple[Finding, ...]]:
+def _far_of(
+    bundle: Bundle, reference: Sequence[Reference], images: Sequence[Fields | None]
+) -> list[tuple[Finding, ...]]:
     """Return for each field what its distance tells; nothing of those that were not read."""
     read = [each for each in images if each is not None and len(each)]
-    if reference is None or not read:
+    if not reference or not read:
         return [() for _ in images]
     made = iter(np.split(embeddings(bundle, read), np.cumsum([len(each) for each in read])[:-1]))
     return [tuple(check_distance(reference, next(made))) if each is not None and len(each) else () for each in images]
 
 
-def _notes(bundle: Bundle, given: Sequence[str], reference: Reference | None) -> Iterator[str]:
+def _notes(bundle: Bundle, given: Sequence[str], reference: Sequence[Reference]) -> Iterator[str]:
     missing = [stain.name for stain in bundle.stains if stain.name not in given]
     if missing:
         yield f"No {' or '.join(missing)} image was given: the model goes without, and less can be checked."
-    if reference is None:
+    if not reference:
         yield (
             "Whether the fields are like those the model learnt from was not checked: its bundle has no reference for "
             f"{' and '.join(given)}. protloc evaluate RUN makes one."
+        )
+    elif (known := sum(each.distances.size for each in reference)) < 1 / FAR - 1:
+        yield (
+            "Whether the fields are like those the model learnt from was not checked: its reference has "
+            f"{known} held-out fields, of which none tells one in {1 / FAR:.0f}. Split more fields, and train again."
         )
 
 

@@ -240,12 +240,13 @@ def decode_stack(content: bytes, name: str, *, images: int, max_pixels: int = MA
     if container.images != images:
         raise ImageError(f"{name}: a stack of {container.images} images, expected {images}, one a stain, in order.")
     read, pages = cv2.imdecodemulti(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    if not read or len(pages) != images:
+    planes: list[NDArray[Any]] = list(pages)
+    if not read or len(planes) != images:
         raise ImageError(f"{name}: damaged, it cannot be decoded. Export or download it again.")
-    for page in pages:
+    for page in planes:
         if page.ndim > 2 or page.dtype not in (np.dtype(np.uint8), np.dtype(np.uint16)) or page.size > max_pixels:
             raise ImageError(f"{name}: expected gray images of 8 or 16 bits, all of one size. Save one file a stain.")
-    return tuple(pages)
+    return tuple(planes)
 
 
 def _content_of(file: Path, name: str, max_pixels: int) -> bytes:

@@ -35,8 +35,8 @@ class Calibration:
     Attributes:
         slopes: (classes,), positive.
         intercepts: (classes,), in nats.
-        covariances: Of each class how far log slope and intercept are left open by the fields they were fitted on: variance
-            of the one, covariance, variance of the other; empty where they never were.
+        covariances: Of each class how far log slope and intercept are left open by the fields they were fitted on:
+            variance of the one, covariance, variance of the other; empty where they never were.
     """
 
     slopes: tuple[float, ...]

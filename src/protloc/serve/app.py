@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from importlib import resources
@@ -22,6 +22,7 @@ from protloc.errors import ProtlocError
 from protloc.serve.decoding import Decoded, DecodePool, DecodingError, Job
 from protloc.serve.examples import Example, example_names, simulated_example
 from protloc.serve.limits import Guard, Limits, TooLargeError, told
+from protloc.serve.mistakes import OF_QUESTIONS, told_as
 from protloc.serve.models import Model
 from protloc.serve.replies import Explanation, ModelFacts, Reply
 from protloc.serve.tally import Counted, Tally
@@ -48,12 +49,18 @@ def create_app(models: Mapping[str, Model], limits: Limits) -> FastAPI:
     desk = _Desk(models, limits)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
         yield
         await run_in_threadpool(desk.close)
 
     app = FastAPI(
-        title="protloc", description=DESCRIPTION, version="1", docs_url=None, redoc_url=None, lifespan=lifespan
+        title="protloc",
+        description=DESCRIPTION,
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        responses=told_as(400, 401, 403, 421),  # of the guard
     )
     _add_questions(app, desk)
     _add_state(app, desk)
@@ -85,7 +92,7 @@ class _Desk:
         return self.models[name]
 
     @asynccontextmanager
-    async def admitted(self, route: str) -> AsyncIterator[None]:
+    async def admitted(self, route: str) -> AsyncGenerator[None, None]:
         """Let a request in if there is room, for as long as a request may take."""
         if self.waiting >= self.limits.requests:
             self.tally.refused.inc()
@@ -104,10 +111,13 @@ class _Desk:
             self.tally.waiting.set(self.waiting)
             self.tally.seconds.labels(route).observe(time.monotonic() - started)
 
-    async def decoded(self, request: Request, model: Model, stains: str | None, *, preview: bool) -> Decoded:
+    async def decoded(
+        self, request: Request, model: Model, stains: str | None, *, preview: bool, preflight: bool
+    ) -> Decoded:
         """Read the uploads of a request."""
         uploads: tuple[Upload, ...] = await read_uploads(request, self.limits)
-        job = Job(uploads, model.reading(stains, self.limits.pixels), model.bundle.needed, preview=preview)
+        reading = model.reading(stains, self.limits.pixels)
+        job = Job(uploads, reading, model.bundle.needed, preview=preview, preflight=preflight)
         decoded = await _result(self.pool.submit(job))
         self.tally.fields.labels("read").inc(len(decoded.fields))
         self.tally.fields.labels("rejected").inc(len(decoded.rejected))
@@ -118,7 +128,7 @@ class _Desk:
 
 
 def _add_questions(app: FastAPI, desk: _Desk) -> None:
-    @app.post("/v1/predict", openapi_extra=FILES)
+    @app.post("/v1/predict", openapi_extra=FILES, responses=told_as(*OF_QUESTIONS))
     async def predict(
         request: Request,
         model: ModelName = None,
@@ -128,15 +138,16 @@ def _add_questions(app: FastAPI, desk: _Desk) -> None:
         ] = None,
         *,
         pictures: Annotated[bool, Query(description="Return the stains of each field, to be shown.")] = False,
+        preflight: Annotated[bool, Query(description="Warn of what may be wrong with the fields' pixels.")] = True,
     ) -> Reply:
         """Tell where the proteins of fields are."""
         asked = desk.model(model)
         async with desk.admitted("predict"):
-            decoded = await desk.decoded(request, asked, stains, preview=pictures)
+            decoded = await desk.decoded(request, asked, stains, preview=pictures, preflight=preflight)
             looked = await _result(asked.submit(decoded))
             return await run_in_threadpool(asked.reply, decoded, looked, adapt=adapt)
 
-    @app.post("/v1/explain", openapi_extra=FILES)
+    @app.post("/v1/explain", openapi_extra=FILES, responses=told_as(*OF_QUESTIONS))
     async def explain(
         request: Request,
         model: ModelName = None,
@@ -146,7 +157,7 @@ def _add_questions(app: FastAPI, desk: _Desk) -> None:
         """Tell where in fields a model sees what it says."""
         asked = desk.model(model)
         async with desk.admitted("explain"):
-            decoded = await desk.decoded(request, asked, stains, preview=False)
+            decoded = await desk.decoded(request, asked, stains, preview=False, preflight=False)
             return await run_in_threadpool(asked.explanation, decoded, classes=classes)
 
     @app.get("/v1/models")
@@ -159,7 +170,7 @@ def _add_questions(app: FastAPI, desk: _Desk) -> None:
         """Name the simulated fields that can be tried."""
         return list(example_names())
 
-    @app.get("/v1/examples/{name}", responses={404: {"description": "No example is called so."}})
+    @app.get("/v1/examples/{name}", responses=told_as(404, 422))
     async def example(name: str) -> Example:
         """Return a simulated field: files to be sent to /v1/predict."""
         if name not in example_names():

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -15,9 +17,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from protloc.apply.checks.finding import Finding
+from protloc.apply.checks.pixel_size import pixel_size_in
+from protloc.apply.checks.planes import check_planes
 from protloc.atlas.images import FieldPlanes, cut_tiles, shrink
 from protloc.atlas.reading import Reading
-from protloc.atlas.uploads import Upload, read_upload, sort_uploads
+from protloc.atlas.uploads import Upload, UploadedFields, read_upload, sort_uploads
 from protloc.errors import ImageError
 
 PREVIEW = 512  # px a side of what the page shows
@@ -33,12 +38,14 @@ class Job:
         reading: The model's stains with their suffixes, side, tile; the most pixels an image may have.
         needed: Names of the stains the model cannot do without.
         preview: Whether pictures to show are wanted too.
+        preflight: Whether to look for what may be wrong with the fields: as much work as decoding them twice.
     """
 
     uploads: tuple[Upload, ...]
     reading: Reading
     needed: tuple[str, ...]
     preview: bool = False
+    preflight: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +59,7 @@ class DecodedField:
         height: Of the source, in px.
         width: Of the source, in px.
         bit_depth: Bits of the pixels.
+        findings: What may be wrong with the whole field, by its pixels alone.
     """
 
     id: str
@@ -60,6 +68,7 @@ class DecodedField:
     height: int
     width: int
     bit_depth: int
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,12 +159,13 @@ class _Worker:
 
 def work(connection: Connection, memory: int) -> None:
     """Decode the jobs that come through a pipe until it is closed; what a worker process runs."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process: the server ends us when all is done
     _limit(memory)
     try:
         connection.send("ready")
         while True:
             connection.send(decode(connection.recv()))
-    except (EOFError, BrokenPipeError, KeyboardInterrupt):
+    except (EOFError, BrokenPipeError):
         return
 
 
@@ -168,13 +178,27 @@ def decode(job: Job) -> Decoded:
     for field in sorted({*found.fields, *found.stacks}):
         try:
             planes = read_upload(field, found, contents, found.stains, max_pixels=job.reading.max_pixels)
-            fields += _decoded(field, planes, job)
+            findings = _checked(planes, found, job, _pixel_size(field, found, contents))
+            fields += _decoded(field, planes, job, findings)
         except (ImageError, MemoryError) as error:
             rejected[field] = str(error) or f"{field}: too large for the memory of this server. Send smaller images."
     return Decoded(tuple(stain.name for stain in found.stains), tuple(fields), rejected)
 
 
-def _decoded(field: str, planes: FieldPlanes, job: Job) -> list[DecodedField]:
+def _pixel_size(field: str, found: UploadedFields, contents: Mapping[str, bytes]) -> float | None:
+    """Return the pixel size in µm that one of a field's files states."""
+    names = [field] if field in found.stacks else [name for names in found.fields[field].values() for name in names]
+    return next(filter(None, (pixel_size_in(contents[name]) for name in names)), None)
+
+
+def _checked(planes: FieldPlanes, found: UploadedFields, job: Job, pixel_size: float | None) -> tuple[Finding, ...]:
+    if not job.preflight:
+        return ()
+    tile = job.reading.tile
+    return check_planes(planes, found.stains, pixel_size=pixel_size, tile=tile, any_width=tile is not None)
+
+
+def _decoded(field: str, planes: FieldPlanes, job: Job, findings: tuple[Finding, ...]) -> list[DecodedField]:
     side, tile = job.reading.side, job.reading.tile
     if tile is None:
         images = {field: shrink(planes, side=side)}
@@ -185,7 +209,7 @@ def _decoded(field: str, planes: FieldPlanes, job: Job) -> list[DecodedField]:
     square = min(planes.height, planes.width)
     preview = shrink(planes, side=min(square, PREVIEW)) if job.preview else None
     return [
-        DecodedField(name, image, preview, planes.height, planes.width, planes.bit_depth)
+        DecodedField(name, image, preview, planes.height, planes.width, planes.bit_depth, findings)
         for name, image in images.items()
     ]
 

@@ -6,17 +6,17 @@ import queue
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from protloc.apply.embed import look
+from protloc.apply.given import batch_of
 from protloc.learn.augment import POSES, poses
 from protloc.learn.bundle import Bundle
 from protloc.learn.machine import keep_memory
-
-BATCH = 32  # fields a step; more gave no more fields a second on two cores
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +48,11 @@ class Engine:
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
         self.batches = 0
+        self._most = batch_of(bundle.side)  # fields a step: twice as many were slower, and took 1 GB more
         self._asked: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         if self._device == "cpu":
-            keep_memory()
+            keep_memory(in_threads=True)
         self._network = bundle.network().to(self._device).eval()
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self._thread.start()
@@ -71,7 +72,7 @@ class Engine:
         ending = False
         while not ending:
             waiting = [self._asked.get()]
-            while sum(len(each.images) for each in waiting if each) < BATCH and not self._asked.empty():
+            while sum(len(each.images) for each in waiting if each) < self._most and not self._asked.empty():
                 waiting.append(self._asked.get())
             ending = None in waiting
             self._answer([each for each in waiting if each is not None and each.answer.set_running_or_notify_cancel()])
@@ -91,8 +92,8 @@ class Engine:
             each.answer.set_result(Looked(looked.logits[:, rows], looked.embeddings[rows]))
 
     def look(self, images: NDArray[np.uint8]) -> Looked:
-        """Compute at once, in steps of ``BATCH``; in the engine's own thread only."""
-        steps = [self._step(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
+        """Compute at once, in steps of so many as memory allows; in the engine's own thread only."""
+        steps = [self._step(images[start : start + self._most]) for start in range(0, len(images), self._most)]
         logits, embeddings = zip(*steps, strict=True)
         return Looked(np.concatenate(logits, axis=1), np.concatenate(embeddings))
 
@@ -103,6 +104,6 @@ class Engine:
             seen = look(self._network, given)
             logits = seen.logits
             if self.bundle.rule.poses > 1:
-                first, *turned = poses(given)
-                logits = (self._network.each(first) + sum(self._network.each(pose) for pose in turned)) / POSES
+                turned = islice(poses(given), 1, None)
+                logits = (logits + sum(self._network.each(pose) for pose in turned)) / POSES
             return logits.cpu().numpy(), seen.embeddings.cpu().numpy()

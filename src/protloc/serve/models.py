@@ -15,12 +15,16 @@ from numpy.typing import NDArray
 from protloc.apply.answered import predictions_of
 from protloc.apply.explain import FieldExplanation, explain_fields, network_of
 from protloc.apply.given import in_channels, takes
+from protloc.apply.heat import VIEWS
 from protloc.apply.neighbours import Index
+from protloc.apply.preflight import check_distance
 from protloc.atlas.reading import Reading
 from protloc.atlas.stains import Stain, parse_stains
 from protloc.errors import BundleError
 from protloc.learn.bundle import Bundle
+from protloc.learn.bundle_checks import subset_name
 from protloc.learn.network import Ensemble
+from protloc.learn.reference import read_references
 from protloc.serve.decoding import Decoded
 from protloc.serve.engine import Engine, Looked
 from protloc.serve.replies import (
@@ -35,6 +39,7 @@ from protloc.serve.replies import (
     neighbours_of,
     pictures,
     png_of,
+    warnings_of,
 )
 
 NEIGHBOURS = 5  # labelled fields shown beside each field
@@ -53,6 +58,7 @@ class Model:
     def __init__(self, name: str, bundle: Bundle, *, atlas: Index | None = None) -> None:
         self.name, self.bundle, self.atlas = name, bundle, atlas
         self.facts: ModelFacts = facts_of(name, bundle, atlas=0 if atlas is None else len(atlas))
+        self._usual = {} if bundle.folder is None else read_references(bundle.folder)
         self._engine = Engine(bundle)
         self._one_explains = threading.Lock()  # gradients need memory, and the processors are busy with one
 
@@ -109,14 +115,15 @@ class Model:
         said = predictions_of(self.bundle, ids, looked.logits, given=decoded.stains, adapt=adapt)
         found = None if self.atlas is None else self.atlas.search(looked.embeddings, NEIGHBOURS, ids=ids)
         stains = [stain for stain in self.bundle.stains if stain.name in decoded.stains]
+        usual = self._usual.get(subset_name(decoded.stains), ())
         fields = [
             FieldAnswer(
                 id=field.id,
                 width=field.width,
                 height=field.height,
                 bit_depth=field.bit_depth,
-                classes=class_answers(said, row, None),
-                warnings=[],
+                classes=class_answers(said, row),
+                warnings=warnings_of([*field.findings, *check_distance(usual, looked.embeddings[row])]),
                 neighbours=neighbours_of(found, row),
                 pictures=[] if field.preview is None else pictures(field.preview, stains),
             )
@@ -154,7 +161,9 @@ class Model:
             logits = network(torch.from_numpy(images[some]).to(next(network.parameters()).device)).cpu().numpy()
         said = rule.probabilities(logits)
         columns = [np.argsort(-row, kind="stable")[:classes].tolist() for row in said]
-        found = explain_fields(self.bundle, images[some], columns, given=decoded.stains, network=network)
+        found = explain_fields(
+            self.bundle, images[some], columns, given=decoded.stains, network=network, views=VIEWS[:1]
+        )
         for field, explained, probabilities in zip(decoded.fields[some], found, said, strict=True):
             yield self._explained(field.id, explained, probabilities)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import cv2
@@ -11,14 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
+from protloc.apply.checks.finding import Finding, Severity
 from protloc.apply.neighbours import Neighbours
-from protloc.apply.predictions import Predictions
+from protloc.apply.predictions import VERDICTS, Predictions
 from protloc.atlas.stains import Stain
-from protloc.judge.three_way import ABSENT, ASK, PRESENT
 from protloc.learn.bundle import Bundle
 from protloc.show.composite import screen_colours
-
-VERDICTS: Mapping[int, Literal["present", "ask", "absent"]] = {PRESENT: "present", ASK: "ask", ABSENT: "absent"}
 
 
 class ClassAnswer(BaseModel):
@@ -39,7 +37,10 @@ class ClassAnswer(BaseModel):
 class Warned(BaseModel):
     """Something about a field to look at before its answers are believed."""
 
-    code: str
+    code: str = Field(description="What it is about, such as 'stain order' or 'out of focus'.")
+    severity: Literal["serious", "warning", "note"] = Field(
+        description="serious: the answer means nothing until it is remedied; warning: it may be off; note: no more."
+    )
     sentence: str
     remedy: str
 
@@ -124,15 +125,14 @@ class ModelFacts(BaseModel):
     atlas: int = Field(description="Labelled fields among which neighbours are searched.")
 
 
-def class_answers(said: Predictions, row: int, band: NDArray[np.float64] | None) -> list[ClassAnswer]:
+def class_answers(said: Predictions, row: int) -> list[ClassAnswer]:
     """Put the answers of one field in words, the most probable first.
 
     Args:
         said: Of all fields.
         row: Which of them.
-        band: Ends of the probabilities' intervals, (2, fields, classes); None if they are not known.
     """
-    answers = said.answers
+    answers, band = said.answers, said.intervals
     order = np.argsort(-answers.probabilities[row], kind="stable")
     return [
         ClassAnswer(
@@ -146,6 +146,15 @@ def class_answers(said: Predictions, row: int, band: NDArray[np.float64] | None)
             verdict=VERDICTS[int(answers.verdicts[row, place])],
         )
         for place in order
+    ]
+
+
+def warnings_of(findings: Iterable[Finding]) -> list[Warned]:
+    """Put what was found of a field in words, the gravest first."""
+    gravest = sorted(findings, key=lambda finding: list(Severity).index(finding.severity))
+    return [
+        Warned(code=each.fault.value, severity=each.severity.value, sentence=each.sentence, remedy=each.remedy)
+        for each in gravest
     ]
 
 

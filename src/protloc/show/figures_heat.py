@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
@@ -17,14 +19,16 @@ from protloc.show.composite import composite, screen_colours
 from protloc.show.figures import INK, MUTED, SMALL, TEXT, dress, new_figure, shown
 from protloc.show.figures_fields import readable
 
-COLUMNS = 3  # pictures a row
-PANEL = 2.6  # inches a picture: a field of 256 px is shown a little enlarged
+COLUMNS = 3  # pictures a row, at most
+PANEL = 2.6  # inches a picture with the space beside it: a field of 320 px is shown as it is
+TITLES, NAME, KEY, AXIS, BAR = 0.36, 0.15, 0.35, 0.75, 0.17  # inches: heights of what else there is
 LETTERS = 30  # over a picture
-BAR = 0.16  # inches
 COLOURS_OF_HEAT = "inferno"  # dark to bright for colour-blind eyes too
+FAINTEST = 0.35  # of these colours: what is below is as dark as the picture
 DIMMED = 0.6  # of the grey picture, so that heat stands out
 DEEPEST = 0.9  # how much of the grey picture the hottest place covers
 FAINT = 0.5  # power that shows faint heat beside strong
+LEAST_REACH = 0.5  # of the log odds: what hardly adds is not drawn large
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +60,7 @@ def overlay(protein: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np
     """
     grey = composite(protein[None], (Stain("gray", ""),)).astype(np.float64) * DIMMED
     strength = heat.astype(np.float64) ** FAINT
-    colours = np.asarray(mpl.colormaps[COLOURS_OF_HEAT](strength))[:, :, :3] * 255
+    colours = np.asarray(mpl.colormaps[COLOURS_OF_HEAT](FAINTEST + (1 - FAINTEST) * strength))[:, :, :3] * 255
     cover = DEEPEST * strength[:, :, None]
     return np.rint(grey * (1 - cover) + colours * cover).astype(np.uint8)
 
@@ -73,18 +77,21 @@ def explanation_figure(
         classes: What is said of the field.
         title: What the field is called.
     """
-    rows = math.ceil((len(classes) + 1) / COLUMNS)
+    columns = min(len(classes) + 1, COLUMNS)
+    rows = math.ceil((len(classes) + 1) / columns)
     told = [each for each in classes if np.isfinite(each.contributions).any()]
-    bars = 0.75 + BAR * sum(int(np.isfinite(each.contributions).sum()) + 1 for each in told) if told else 0.0
-    height = 0.3 + rows * (PANEL + 0.45)
-    figure = new_figure(PANEL * COLUMNS, height + bars)
+    bars = AXIS + BAR * sum(int(np.isfinite(each.contributions).sum()) + 1 for each in told) if told else 0.0
+    height = NAME + rows * (PANEL + TITLES) + KEY
+    figure = new_figure(PANEL * columns, height + bars)
     upper, lower = _parted(figure, height, bars)
-    grid = upper.subplots(rows, COLUMNS, squeeze=False)
+    upper.suptitle(shown(title, limit=LETTERS * columns), x=0.01, ha="left", fontsize=TEXT, color=INK)
+    grid = upper.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
-    _draw_picture(grid.flat[0], composite(image, stains), shown(title, limit=LETTERS), "all stains given")
+    _draw_picture(grid.flat[0], composite(image, stains), "all stains given")
     for axes, each in zip(grid.flat[1:], classes, strict=False):
-        _draw_picture(axes, overlay(image[protein], each.heat), shown(each.name, limit=LETTERS), each.said)
+        _draw_picture(axes, overlay(image[protein], each.heat), f"{shown(each.name, limit=LETTERS)}\n{each.said}")
+    _draw_key(upper, grid)
     if lower is not None:
         _draw_contributions(lower.subplots(), told, stains)
     return figure
@@ -97,9 +104,19 @@ def _parted(figure: Figure, pictures: float, bars: float) -> tuple[Figure | SubF
     return parts[0, 0], parts[1, 0]
 
 
-def _draw_picture(axes: Axes, picture: NDArray[np.uint8], name: str, said: str) -> None:
+def _draw_picture(axes: Axes, picture: NDArray[np.uint8], title: str) -> None:
     axes.imshow(picture, interpolation="nearest")
-    axes.set_title(f"{name}\n{said}", fontsize=SMALL, color=INK, loc="left", pad=3)
+    axes.set_title(title, fontsize=SMALL, color=INK, loc="left", pad=3)
+
+
+def _draw_key(figure: Figure | SubFigure, grid: NDArray[np.object_]) -> None:
+    """Draw which colour is how hot, below the pictures; where nothing is hot there is the picture's black."""
+    steps = np.linspace(0, 1, 256, dtype=np.float32)[None]
+    colours = ListedColormap(overlay(np.zeros(steps.shape, np.uint8), steps)[0] / 255)
+    key = figure.colorbar(ScalarMappable(cmap=colours), ax=grid, location="bottom", shrink=0.5, aspect=40, pad=0.01)
+    key.set_ticks([0, 1], labels=["no heat", "hottest place of this map"])
+    key.ax.tick_params(labelsize=SMALL, colors=INK, length=0)
+    key.outline.set_visible(False)
 
 
 def _draw_contributions(axes: Axes, classes: Sequence[ShownClass], stains: Sequence[Stain]) -> None:
@@ -109,17 +126,16 @@ def _draw_contributions(axes: Axes, classes: Sequence[ShownClass], stains: Seque
         known = np.flatnonzero(np.isfinite(each.contributions)).tolist()
         places = [place + number for number in range(len(known))]
         for y, channel in zip(places, known, strict=True):
-            colour = readable(screen_colours(stains)[channel])
-            axes.barh(y, each.contributions[channel], height=0.8, color=colour)
-            axes.annotate(
-                f" {shown(stains[channel].name)} {each.contributions[channel]:+.1f}",
-                (max(float(each.contributions[channel]), 0.0), y), va="center", fontsize=SMALL, color=INK,
-            )  # fmt: skip
+            adds = float(each.contributions[channel])
+            axes.barh(y, adds, height=0.7, color=readable(screen_colours(stains)[channel]))
+            words = f" {shown(stains[channel].name)} {f'{adds:+.1f}'.replace('-', '−')} "
+            axes.annotate(words, (adds, y), va="center", ha="right" if adds < 0 else "left", fontsize=SMALL, color=INK)
         middles.append(float(np.mean(places)))
         place = places[-1] + 2
+    reach = 1.5 * max(float(np.nanmax(np.abs(each.contributions))) for each in classes)  # with room for the words
+    axes.set_xlim(-max(reach, LEAST_REACH), max(reach, LEAST_REACH))
     axes.set_yticks(middles, [shown(each.name) for each in classes])
     axes.invert_yaxis()
     axes.axvline(0, color=MUTED, linewidth=0.8)
-    axes.margins(x=0.25)
-    axes.set_xlabel("what the stain adds to the log odds of the class (1: the odds times 2.7)", fontsize=TEXT)
+    axes.set_xlabel("what the stain adds to the log odds\n(1: the odds are 2.7 times as high)", fontsize=TEXT)
     dress(axes, grid="x")

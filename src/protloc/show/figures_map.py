@@ -36,6 +36,7 @@ COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, INK)  # no more can be t
 GREY = "#a3acb8"  # of several parts: neither the black of one nor the paleness of what is not known
 SEVERAL, UNKNOWN, NONE, OTHER = "several", "not labelled", "none", "others"
 INK_AREA = 12000.0  # square points shared by all fields, so that many are small
+PANEL_AREA = INK_AREA / 20
 
 
 def map_figure(
@@ -87,7 +88,9 @@ def _colours_of(parts: Sequence[str]) -> dict[str, str]:
 
 def _draw_all(axes: Axes, places: NDArray[np.float32], parts: Sequence[str], *, by: str) -> None:
     colours, counts = _colours_of(parts), Counter(parts)
-    _scatter(axes, places, [colours[part] for part in parts], area=INK_AREA)
+    pale = np.array([colours[part] in (GREY, RULE) for part in parts], bool)
+    drawn: list[int] = np.argsort(~pale, kind="stable").tolist()  # what has a colour lies over what has none
+    _scatter(axes, places[drawn], [colours[parts[row]] for row in drawn], size=_size(len(places), INK_AREA))
     _frame(axes, places)
     handles = [
         Line2D([], [], linestyle="", marker="o", color=colour, label=f"{shown(part)} ({counts[part]:,})")
@@ -108,14 +111,17 @@ def _draw_each(
     for axes, column, name in zip(grid.flat, columns, names, strict=False):
         having = targets[:, column]
         axes.set_axis_on()
-        _scatter(axes, places[~having], RULE, area=INK_AREA / 20)
-        _scatter(axes, places[having], BLUE, area=INK_AREA / 20)
+        _scatter(axes, places[~having], RULE, size=_size(len(places), PANEL_AREA))
+        _scatter(axes, places[having], BLUE, size=4 * _size(len(places), PANEL_AREA))
         _frame(axes, places)
         axes.set_title(f"{shown(name, limit=24)} ({int(having.sum()):,})", fontsize=SMALL, color=INK)
 
 
-def _scatter(axes: Axes, places: NDArray[np.float32], colours: str | Sequence[str], *, area: float) -> None:
-    size = float(np.clip(area / max(len(places), 1), 1.0, 30.0))
+def _size(fields: int, area: float) -> float:
+    return float(np.clip(area / max(fields, 1), 1.0, 30.0))
+
+
+def _scatter(axes: Axes, places: NDArray[np.float32], colours: str | Sequence[str], *, size: float) -> None:
     axes.scatter(places[:, 0], places[:, 1], s=size, c=colours, linewidths=0)
 
 

@@ -51,7 +51,7 @@ class EmbedResult:
             share = 100 * self.map.shares[:2].sum()
             told.append(
                 f"The two axes of the map hold {share:.0f} % of the differences between fields. "
-                "With umap-learn installed, neighbours lie closer together: pip install umap-learn."
+                "Neighbours lie closer together by UMAP: pip install 'protloc[umap]'."
             )
         if len(self.embedded.rejected):
             told.append(f"Why fields were rejected is in {rejected_file(self.file)}.")

@@ -11,7 +11,7 @@ import numpy as np
 from protloc.apply.embedded import Embedded, embed_fields
 from protloc.apply.neighbours import Index, Neighbours
 from protloc.apply.predictions import check_output, rejected_file
-from protloc.atlas.files import StrPath, write_csv, write_parquet
+from protloc.atlas.files import StrPath, check_folder, write_csv, write_parquet
 from protloc.atlas.reading import Reading
 from protloc.atlas.stains import Stain
 from protloc.learn.bundle import Bundle
@@ -90,7 +90,7 @@ def neighbours(
         progress: Called with how many fields of how many are done.
 
     Raises:
-        SettingsError: if the file's ending is another, or ``k`` is less than 1.
+        SettingsError: if the file's ending is another, it lies in a file, or ``k`` is less than 1.
         TableError: if the index is none.
         BundleError, ImageError: as :func:`protloc.apply.embedded.embed_fields` says, and if the index was made with
             another model.
@@ -98,6 +98,7 @@ def neighbours(
     """
     out = Path(out)
     check_output(out)
+    check_folder(out.parent)
     atlas = Index.read(index, bundle, way="approximate" if approximate else "streamed")
     queries = embed_fields(bundle, source, stains=stains, reading=reading, jobs=jobs, progress=progress)
     found = atlas.search(queries.embeddings, k, ids=queries.ids)

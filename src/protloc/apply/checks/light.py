@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import combinations
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from protloc.apply.checks.finding import Fault, Finding, Severity
-from protloc.apply.checks.look import VIEW, WHITE, Look, View, autocovariances, blurred
+from protloc.apply.checks.look import HOT, VIEW, WHITE, Look, View, blurred
 from protloc.atlas.images import Plane
 
 # thresholds were chosen on simulated fields of one seed, judged on another: benchmarks/preflight.py
-STRUCTURED = 0.08  # of the variance is seen two px aside in whatever shows cells; noise has none
-LEAST_VARIANCE = 1e-3  # grey levels squared; what is even has none, up to rounding
-HOT = 2.0  # bright ends; what is brighter are hot pixels
 DARK = 17.0  # of 255; 12 bits shown as 16 end at 16, simulated antibodies that hardly stain at 29
-SATURATED = 0.50  # of the bright half of a stain may be at its end
+SATURATED = 0.45  # of the bright half of a stain may be at its end
 SATURATED_PIXELS = 0.001  # of all, at least
 NOISE_STEPS = 0.04  # of the steps of half the grey scale: as many of the whole scale may be noise
 FEWEST_LEVELS = 12
 COMB_LEVELS, COMB_SHARE = 40, 0.6  # so few levels with gaps between them are steps
-WRAPPED, UNCLIPPED = 0.0003, 0.06  # of neighbours differ by nearly the whole scale, though few pixels are at its end
+WRAPPED, UNCLIPPED = 0.0002, 0.02  # of neighbours differ by nearly the whole scale, though few pixels are at its end
 BLOCKED = 0.25  # by how much steps at the borders of JPEG's blocks exceed those inside
 COPIED = 0.80  # correlation of what two stains have finest, noise included
 BLOCK = 8  # px, of JPEG
@@ -38,8 +37,9 @@ def check_light(look: Look) -> Iterator[Finding]:
         if found is not None:
             yield found
     yield from _compressed(look)
-    for one, other in combinations([name for name in look.planes if not is_empty(look.views[name])], 2):
-        if likeness(look.planes[one], look.planes[other]) > COPIED:
+    fine = {name: finest(look.planes[name], end=_bright_end(look.counts[name])) for name in look.shown}
+    for one, other in combinations(fine, 2):
+        if likeness(fine[one], fine[other]) > COPIED:
             yield Finding(
                 Fault.DUPLICATED,
                 Severity.SERIOUS,
@@ -49,30 +49,25 @@ def check_light(look: Look) -> Iterator[Finding]:
             )
 
 
-def is_empty(view: View) -> bool:
-    """Tell whether a view shows nothing but noise, one grey level, or an uneven lamp."""
-    at = autocovariances(np.minimum(view, HOT * bright_end(view)), (0, 2))
-    return at[0] < LEAST_VARIANCE or at[2] < STRUCTURED * at[0]
+def saturated_share(counts: NDArray[np.int64]) -> tuple[float, float]:
+    """Return which share of all pixels stands at the brightest value, and which of those over half of it.
+
+    Args:
+        counts: Of the pixels, by grey level.
+    """
+    end = int(np.flatnonzero(counts)[-1])
+    at_end = int(counts[end])
+    return at_end / int(counts.sum()), at_end / max(int(counts[end // 2 + 1 :].sum()), 1)
 
 
-def bright_end(view: View) -> float:
-    """Return the grey level that one pixel in a thousand exceeds."""
-    return float(np.percentile(view, 99.9))
+def levels(counts: NDArray[np.int64]) -> tuple[int, float]:
+    """Return how many grey levels are used up to the bright end, and their share of those that could be.
 
-
-def saturated_share(plane: Plane) -> tuple[float, float]:
-    """Return which share of all pixels stands at the brightest value, and which of those over half of it."""
-    end = int(plane.max())
-    at_end = float((plane == end).mean())
-    return at_end, at_end / max(float((plane > end / 2).mean()), 1e-12)
-
-
-def levels(plane: Plane) -> tuple[int, float]:
-    """Return how many grey levels a plane uses up to its bright end, and their share of those it could."""
-    counts = np.bincount(plane.ravel())
-    end = int(np.searchsorted(counts.cumsum(), 0.999 * plane.size))
-    used = np.flatnonzero(counts[: end + 1])
-    return used.size, used.size / float(end - used[0] + 1)
+    Args:
+        counts: Of the pixels, by grey level.
+    """
+    used = np.flatnonzero(counts[: _bright_end(counts) + 1])
+    return used.size, used.size / float(_bright_end(counts) + 1 - used[0])
 
 
 def wrapped_share(plane: Plane, *, white: int) -> float:
@@ -81,9 +76,9 @@ def wrapped_share(plane: Plane, *, white: int) -> float:
     In a photograph hardly any do, and where noise makes some, half as large differences are far more frequent. Values
     that ran over the end of the scale begin anew at black, beside white ones.
     """
-    steps = np.abs(np.diff(plane.astype(np.float32), axis=1)) / np.float32(white)
-    noise = NOISE_STEPS * float(((steps > 0.4) & (steps < 0.6)).mean())
-    return float((steps > 0.8).mean()) - noise
+    steps = cv2.absdiff(plane[:, 1:], plane[:, :-1])
+    over = {share: np.count_nonzero(steps > int(share * white)) for share in (0.4, 0.6, 0.8)}
+    return (over[0.8] - NOISE_STEPS * (over[0.4] - over[0.6])) / max(steps.size, 1)
 
 
 def blockiness(plane: Plane) -> float:
@@ -93,37 +88,46 @@ def blockiness(plane: Plane) -> float:
     """
     if min(plane.shape) < LEAST_BLOCKS * BLOCK:
         return 0.0
-    signal = plane.astype(np.float32)
-    return min(_stepped(signal), _stepped(signal.T))
+    across, down = cv2.absdiff(plane[:, 1:], plane[:, :-1]), cv2.absdiff(plane[1:], plane[:-1])
+    sums = (cv2.reduce(steps, axis, cv2.REDUCE_SUM, dtype=cv2.CV_64F) for axis, steps in enumerate((across, down)))
+    return min(_stepped(each) for each in sums)
 
 
-def _stepped(signal: NDArray[np.float32]) -> float:
-    """Return the excess of the column steps at the most stepped of the eight places over their median."""
-    steps = np.abs(np.diff(signal, axis=1)).mean(axis=0)
-    steps = steps[: len(steps) // BLOCK * BLOCK].reshape(-1, BLOCK)
-    by_place = steps.mean(axis=0)
-    return float(by_place[BLOCK - 1] / max(float(np.median(by_place)), 1e-6) - 1)
+def _stepped(steps: NDArray[Any]) -> float:
+    """Return the excess of the steps at the borders of JPEG's blocks over their median at the eight places."""
+    whole = steps.ravel()[: steps.size // BLOCK * BLOCK]
+    by_place = whole.reshape(-1, BLOCK).mean(axis=0)
+    return float(by_place[BLOCK - 1] / max(float(np.median(by_place)), 1e-3) - 1)
 
 
-def likeness(one: Plane, other: Plane) -> float:
-    """Return the correlation of the finest structure of two planes, in -1..1; of copies it is 1, as noise is copied."""
-    fine = [_finest(plane) for plane in (one, other)]
-    size = float(np.sqrt((fine[0] ** 2).mean() * (fine[1] ** 2).mean()))
-    return float((fine[0] * fine[1]).mean()) / size if size > 0 else 0.0
+def likeness(one: View, other: View) -> float:
+    """Return the correlation of what :func:`finest` returns of two planes; of copies it is 1, as noise is copied."""
+    return float(np.dot(one.ravel(), other.ravel()))
 
 
-def _finest(plane: Plane) -> View:
+def finest(plane: Plane, *, end: int) -> View:
+    """Return the finest structure of the middle of a plane, as a vector of length 1, or 0 where there is none.
+
+    Args:
+        plane: The plane.
+        end: Its bright end; what is twice as bright are hot pixels, and dimmed.
+    """
     top, left = (max(length - FINE_PART, 0) // 2 for length in plane.shape)
     part = plane[top : top + FINE_PART, left : left + FINE_PART].astype(np.float32)
-    part = np.minimum(part, np.float32(HOT * np.percentile(part, 99.9)))  # hot pixels are those of the camera
-    fine = part - blurred(part, 1.0)
-    return fine - fine.mean()
+    light = np.minimum(part, np.float32(HOT * max(end, 1)))
+    fine = light - blurred(light, 1.0)
+    fine -= fine.mean()
+    return fine / max(float(np.linalg.norm(fine)), 1e-6)
+
+
+def _bright_end(counts: NDArray[np.int64]) -> int:
+    """Return the grey level that one pixel in a thousand exceeds."""
+    return int(np.searchsorted(counts.cumsum(), 0.999 * counts.sum()))
 
 
 def _light_of(look: Look, name: str) -> Finding | None:
     """Return the first thing that is wrong with the light of a stain: what is empty is not also dark."""
-    plane, view = look.planes[name], look.views[name]
-    if is_empty(view):
+    if name not in look.shown:
         return Finding(
             Fault.EMPTY,
             Severity.SERIOUS,
@@ -131,9 +135,10 @@ def _light_of(look: Look, name: str) -> Finding | None:
             f"Check lamp, filter and file; if there is no {name} stain, leave its files out.",
             (name,),
         )
-    if bright_end(view) < DARK:
-        return _too_dark(look, name, view)
-    used, share = levels(plane)
+    if look.ends[name] < DARK:
+        return _too_dark(look, name)
+    counts = look.counts[name]
+    used, share = levels(counts)
     if look.large_enough and (used <= FEWEST_LEVELS or (used <= COMB_LEVELS and share < COMB_SHARE)):
         return Finding(
             Fault.LEVELS,
@@ -142,12 +147,12 @@ def _light_of(look: Look, name: str) -> Finding | None:
             "Export it again from the microscope's own file, without reducing its bits or colours.",
             (name,),
         )
-    return _too_bright(look, name, plane)
+    return _too_bright(look, name, counts)
 
 
-def _too_dark(look: Look, name: str, view: View) -> Finding:
+def _too_dark(look: Look, name: str) -> Finding:
     plane, white = look.planes[name], look.white(name)
-    end = bright_end(view) / WHITE
+    end = look.ends[name] / WHITE
     bits = max(8, int(np.ceil(np.log2(max(2 * end * white, 2)))))
     if plane.dtype == np.uint8 or bits >= look.bit_depth:
         remedy = "Expose it longer, or export it with its own contrast."
@@ -161,9 +166,9 @@ def _too_dark(look: Look, name: str, view: View) -> Finding:
     return Finding(Fault.DARK, Severity.SERIOUS, sentence, remedy, (name,))
 
 
-def _too_bright(look: Look, name: str, plane: Plane) -> Finding | None:
-    pixels, share = saturated_share(plane)
-    if share < UNCLIPPED and wrapped_share(plane, white=look.white(name)) > WRAPPED:
+def _too_bright(look: Look, name: str, counts: NDArray[np.int64]) -> Finding | None:
+    pixels, share = saturated_share(counts)
+    if share < UNCLIPPED and wrapped_share(look.planes[name], white=look.white(name)) > WRAPPED:
         return Finding(
             Fault.WRAPPED,
             Severity.SERIOUS,

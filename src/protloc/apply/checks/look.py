@@ -17,6 +17,11 @@ from protloc.atlas.stains import Stain
 VIEW = 256  # px; what the checks of shape and focus were tuned on
 LEAST_VIEW = 96  # px; of a smaller field nobody can say whether it shows nuclei or is in focus
 WHITE = 255
+HOT = 2.0  # bright ends; what is brighter are hot pixels
+LAGS = (0, 2, 4, 8)  # px
+SMOOTH = 32  # px a side; what changes so slowly is the lamp's
+STRUCTURED = 0.08  # of the variance is seen two px aside in whatever shows cells; noise has none
+LEAST_VARIANCE = 1e-3  # grey levels squared; what is even has none, up to rounding
 
 View = NDArray[np.float32]
 
@@ -41,6 +46,26 @@ class Look:
     def views(self) -> dict[str, View]:
         """Return the central window of each stain, (side, side) with a side of ``VIEW`` at most, float32 in 0..255."""
         return {name: self.view(name, side=VIEW) for name in self.planes}
+
+    @cached_property
+    def counts(self) -> dict[str, NDArray[np.int64]]:
+        """Return how many pixels of each plane have each grey level, from 0 to the highest there can be."""
+        return {name: counts_of(plane) for name, plane in self.planes.items()}
+
+    @cached_property
+    def ends(self) -> dict[str, float]:
+        """Return the bright end of each view: the grey level in 0..255 that one pixel in a thousand exceeds."""
+        return {name: float(np.percentile(view, 99.9)) for name, view in self.views.items()}
+
+    @cached_property
+    def alike(self) -> dict[str, dict[int, float]]:
+        """Return how alike each view, its hot pixels dimmed, is to itself: see :func:`autocovariances`."""
+        return {name: autocovariances(np.minimum(view, HOT * self.ends[name])) for name, view in self.views.items()}
+
+    @cached_property
+    def shown(self) -> tuple[str, ...]:
+        """Return the stains whose views show something; the others noise, one grey level, or an uneven lamp."""
+        return tuple(name for name, at in self.alike.items() if not is_empty(at))
 
     @property
     def large_enough(self) -> bool:
@@ -78,21 +103,41 @@ def look_at(
     return Look(named, planes.bit_depth, min(tile or shorter, shorter), pixel)
 
 
+def counts_of(plane: Plane) -> NDArray[np.int64]:
+    """Return how many pixels of a plane have each grey level, from 0 to the highest there can be."""
+    values = int(np.iinfo(plane.dtype).max) + 1
+    return cv2.calcHist([plane], [0], None, [values], [0, values]).ravel().astype(np.int64)
+
+
 def blurred(view: NDArray[Any], deviation: float) -> View:
     """Return a view blurred by a Gaussian of this standard deviation in px, float32."""
     return np.asarray(cv2.GaussianBlur(np.asarray(view, np.float32), (0, 0), deviation), np.float32)
 
 
-def autocovariances(view: View, lags: Sequence[int]) -> dict[int, float]:
-    """Return how alike a view is to itself ``lag`` px aside, mean of both directions, for each lag.
+def autocovariances(view: View) -> dict[int, float]:
+    """Return how alike a view is to itself each of ``LAGS`` px aside, mean of both directions.
 
     What changes within many px, as uneven light does, is taken out first. Noise, which is new in every pixel, shows at
     lag 0 alone.
     """
-    flat = view - blurred(view, view.shape[0] / 8)
-    flat = flat - flat.mean()
-    return {
-        lag: float((flat[lag:] * flat[: len(flat) - lag]).mean() + (flat[:, lag:] * flat[:, : len(flat) - lag]).mean())
-        / 2
-        for lag in lags
-    }
+    flat = view - _slow(view)
+    flat -= flat.mean()
+    both = (flat, np.ascontiguousarray(flat.T))
+    return {lag: float(np.mean([_product(each, lag) for each in both])) for lag in LAGS}
+
+
+def is_empty(at: Mapping[int, float]) -> bool:
+    """Tell by its autocovariances whether a view shows nothing but noise, one grey level, or an uneven lamp."""
+    return at[0] < LEAST_VARIANCE or at[2] < STRUCTURED * at[0]
+
+
+def _slow(view: View) -> View:
+    """Return a view blurred by an eighth of its side; computed small, which comes to the same in less time."""
+    small = cv2.resize(view, (SMOOTH, SMOOTH), interpolation=cv2.INTER_AREA) if len(view) > SMOOTH else view
+    slow = blurred(small, len(small) / 8)
+    return np.asarray(cv2.resize(slow, view.shape[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
+
+
+def _product(flat: View, lag: int) -> float:
+    one, other = flat[lag:].ravel(), flat[: len(flat) - lag].ravel()
+    return float(np.dot(one, other)) / max(one.size, 1)

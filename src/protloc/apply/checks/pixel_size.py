@@ -7,6 +7,8 @@ import re
 import struct
 from pathlib import Path
 
+Content = bytes | mmap.mmap
+
 # tags of TIFF
 DESCRIPTION, X_RESOLUTION, UNIT = 270, 282, 296
 MICROMETRES = {1: None, 2: 25_400.0, 3: 10_000.0}  # of TIFF's units: none, inch, centimetre
@@ -34,13 +36,21 @@ def stated_pixel_size(file: Path) -> float | None:
     """
     try:
         with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            size = _of_png(content) if content[:4] == b"\x89PNG" else _of_tiff(content)
-    except (OSError, struct.error, ValueError, KeyError, ZeroDivisionError, OverflowError):
+            return pixel_size_in(content)
+    except (OSError, ValueError):
+        return None
+
+
+def pixel_size_in(content: Content) -> float | None:
+    """Return the same of a file in memory."""
+    try:
+        size = _of_png(content) if content[:4] == b"\x89PNG" else _of_tiff(content)
+    except (struct.error, ValueError, KeyError, ZeroDivisionError, OverflowError):
         return None
     return size if size is not None and PLAUSIBLE[0] <= size <= PLAUSIBLE[1] else None
 
 
-def _of_png(content: mmap.mmap) -> float | None:
+def _of_png(content: Content) -> float | None:
     """Read the chunk pHYs, pixels a metre."""
     place = content.find(b"pHYs", 0, content.find(b"IDAT"))
     if place < 0:
@@ -49,7 +59,7 @@ def _of_png(content: mmap.mmap) -> float | None:
     return 1e6 / across if unit == 1 else None
 
 
-def _of_tiff(content: mmap.mmap) -> float | None:
+def _of_tiff(content: Content) -> float | None:
     """Read OME's words, then ImageJ's, then the tags of the first directory."""
     if content[:4] not in (b"II*\x00", b"MM\x00*"):
         return None
@@ -74,7 +84,7 @@ def _of_ome(text: str) -> float | None:
     return float(size[1]) * WORDS[unit[1]] if unit else float(size[1])  # OME's own unit is µm
 
 
-def _first_directory(content: mmap.mmap) -> dict[int, bytes | float]:
+def _first_directory(content: Content) -> dict[int, bytes | float]:
     """Return the tags wanted of the first directory: text, or a number."""
     order = "<" if content[:2] == b"II" else ">"
     (place,) = struct.unpack_from(order + "I", content, 4)
@@ -87,7 +97,7 @@ def _first_directory(content: mmap.mmap) -> dict[int, bytes | float]:
     return tags
 
 
-def _value(content: mmap.mmap, place: int, kind: int, count: int, order: str) -> bytes | float:
+def _value(content: Content, place: int, kind: int, count: int, order: str) -> bytes | float:
     """Return text, a quotient or a whole number; what takes more than four bytes lies elsewhere."""
     code = SIZES[kind]
     long = struct.calcsize(order + code) * (count if code == "s" else 1) > 4

@@ -10,8 +10,8 @@ from protloc.apply.checks.nuclei import NOT_NUCLEAR, Nuclei
 
 FIELD_WIDTH = 164.0  # µm, of HPA's fields: 2048 px of 0.08 µm, of Kaggle's 512 px of 0.32 µm
 WIDTHS = (60.0, 330.0)  # µm; HPA enlarges some fields up to 2.5 times, others show twice as much
-DIAMETERS = (0.043, 0.25)  # of a nucleus in such fields, as shares of their width
-NUCLEUS = (6.0, 30.0)  # µm, mean diameter in any cell line
+DIAMETERS = (0.056, 0.33)  # of a nucleus in such fields, as shares of their width
+NUCLEUS = (6.0, 32.0)  # µm, diameter in any cell line
 USUAL_NUCLEUS = 14.5  # µm
 
 
@@ -23,12 +23,13 @@ def check_scale(look: Look, nuclei: Nuclei | None, *, any_width: bool = False) -
         nuclei: What the stain of nuclei shows, or None where there is none.
         any_width: The model learnt from tiles, whose width in µm it does not tell; only a stated pixel size is judged.
     """
-    diameter = nuclei.diameter if nuclei is not None and nuclei.look >= NOT_NUCLEAR else None
-    if look.pixel is not None and diameter is not None:
-        micrometres = diameter * look.window * look.pixel
+    shown = nuclei if nuclei is not None and nuclei.look >= NOT_NUCLEAR else None
+    if look.pixel is not None and shown is not None:
+        micrometres = shown.diameter * look.window * look.pixel
         if not NUCLEUS[0] <= micrometres <= NUCLEUS[1]:
             yield _finding(
-                f"With {look.pixel:.3g} µm a pixel the nuclei would be {micrometres:.3g} µm wide; expected 6 to 30 µm.",
+                f"With {look.pixel:.3g} µm a pixel the nuclei would be {micrometres:.3g} µm wide; expected "
+                f"{NUCLEUS[0]:g} to {NUCLEUS[1]:g} µm.",
                 f"Check the pixel size; {look.pixel * USUAL_NUCLEUS / micrometres:.2g} µm would fit. "
                 "Say it with --pixel-size.",
             )
@@ -37,8 +38,8 @@ def check_scale(look: Look, nuclei: Nuclei | None, *, any_width: bool = False) -
         return
     if look.pixel is not None:
         yield from _by_width(look.window * look.pixel, look)
-    elif diameter is not None and not DIAMETERS[0] <= diameter <= DIAMETERS[1]:
-        yield from _by_nuclei(diameter, look)
+    elif shown is not None and not DIAMETERS[0] <= shown.diameter <= DIAMETERS[1]:
+        yield from _by_nuclei(shown.diameter, look)
 
 
 def _by_width(width: float, look: Look) -> Iterator[Finding]:
