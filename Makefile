@@ -48,7 +48,7 @@ clean:
 	$(PYTHON) -m venv .venv
 
 .venv/installed: pyproject.toml constraints.txt | .venv/bin/pip
-	$(INSTALL) -e '.[lite]'
+	$(INSTALL) -e '.[lite,serve]'
 	touch $@
 
 .venv/installed-test: .venv/installed

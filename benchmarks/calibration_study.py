@@ -4,7 +4,8 @@
 
 A network is simulated that sees rare classes over-sampled and is too sure of itself: to the logits of the true
 posterior, at the class shares of the Kaggle atlas, come a slope, the shift of over-sampling to 2 % and a little chance.
-Rates are judged on new fields, with the Monte Carlo error of their mean over draws.
+Rates are judged on new fields, with the Monte Carlo error of their mean over draws. Intervals of probabilities are held
+against the true posterior of new fields.
 """
 
 from __future__ import annotations
@@ -120,6 +121,23 @@ def rare_losses(*, fields: int = 1_000, draws: int = 10) -> dict[str, float]:
     return {name: float(np.mean(each)) for name, each in losses.items()}
 
 
+def covered(*, fields: int, draws: int) -> dict[str, tuple[float, float]]:
+    """Count how often 95 % intervals of probabilities hold the true posterior, and the middle width in log-odds.
+
+    Returns:
+        For classes of some shares of the fields: the share of new fields covered, mean over draws; the middle width.
+    """
+    held, widths = np.zeros((draws, 28)), np.zeros((draws, 28))
+    for seed in range(draws):
+        world, new = draw(fields, seed=seed, network=seed), draw(NEW_FIELDS, seed=200_000 + seed, network=seed)
+        low, high = np.asarray(fitted(world).intervals(new.logits))
+        true = Calibration.plain(28).probabilities(new.true_logits)
+        held[seed] = ((low <= true) & (true <= high)).mean(axis=0)
+        widths[seed] = np.median(np.log(high / (1 - high)) - np.log(low / (1 - low)), axis=0)
+    kinds = {"5 % and more": SHARES >= 0.05, "1 to 5 %": (SHARES >= 0.01) & (SHARES < 0.05), "under 1 %": RARE}
+    return {name: (float(held[:, of].mean()), float(np.median(widths[:, of]))) for name, of in kinds.items()}
+
+
 def _platt(world: World) -> Calibration:
     """Fit each class by itself; one without positives is left as it is."""
     slopes, intercepts = np.ones(28), np.zeros(28)
@@ -174,6 +192,10 @@ def main() -> None:
     for fields in (500, 1_000, 4_661):
         losses = ", ".join(f"{name} {loss:.2f}" for name, loss in rare_losses(fields=fields).items())
         print(f"log loss of rare classes x 1000, fitted on {fields} fields: {losses}")
+    for fields in (500, 1_500, 4_661):
+        found = covered(fields=fields, draws=options.draws)
+        told = ", ".join(f"{name} {share:.1%} (width {width:.2f})" for name, (share, width) in found.items())
+        print(f"true probability in its 95 % interval, calibrated on {fields} fields, classes of {told}")
     for separation in (2.0, 2.5, 3.0):
         for rate in (0.05, 0.1, 0.2):
             held = rates_held(rate, fields=options.fields, draws=options.draws, separation=separation)

@@ -6,8 +6,9 @@ Fields are read at the side of STORE, another one than in training: a network tr
 field to be used to whole ones, and does better where they are larger (Touvron et al., "Fixing the train-test resolution
 discrepancy", 2019). STORE holds simulated fields that had no part in training; on its validation part the answers are
 fitted, on its test part they are judged, in the run RUN-judged. The prior that is stated is that of the Kaggle 2018
-table, the caution says what it learnt from; the weights are halved. The model card and the log of the training come
-with it. It is refused where half precision changes the logits, or the file is too large.
+table, the caution says what it learnt from; the weights are halved. The model card, the log of the training and what
+embeddings of STORE's fields are like (for preflight, bound to the halved weights) come with it. It is refused where
+half precision changes the logits, or the file is too large.
 """
 
 from __future__ import annotations
@@ -22,17 +23,30 @@ from pathlib import Path
 import torch
 
 import protloc
+from protloc.apply.embed import embeddings
+from protloc.apply.given import stored_batches
 from protloc.atlas.simulate.draw import real_label_sets
 from protloc.atlas.store import Store
 from protloc.atlas.vocabulary import load_vocabulary
+from protloc.curate.split import rows_of
 from protloc.judge.prior import Prior
 from protloc.learn.bundle import WEIGHTS_FILE, Bundle
+from protloc.learn.bundle_checks import subset_name
+from protloc.learn.reference import (
+    REFERENCE_FILE,
+    Reference,
+    components_for,
+    fit_reference,
+    spread,
+    write_references,
+)
 from protloc.learn.runs import LOG_FILE, Run, read_run, write_run
 from protloc.learn.starter import SHIPPED
 from protloc.verbs.split import read_split
 
 LARGEST = 10e6  # bytes: what a wheel may carry without anybody noticing
 TOLERANCE = 0.05  # of a logit; calls change from about this on
+FIELDS = 600  # of each part for what is usual, with each set of stains
 PROBES = 4  # fields of random pixels
 CAUTION = (
     "The starter model learnt from simulated fields only: that its probabilities are calibrated and its certain "
@@ -54,8 +68,11 @@ def main() -> None:
     run = read_run(told.run)
     judged = judged_at(run, Store.open(told.judge))
     size, change = ship(judged.bundle(), told.out)
+    write_references(told.out, usual(Bundle.load(told.out), Store.open(told.judge)))
     document(run, judged, told.out)
-    print(f"{told.out}: {size / 1e6:.2f} MB; half precision changes a logit by {change:.4f} at most")
+    extra = (told.out / REFERENCE_FILE).stat().st_size
+    print(f"{told.out}: weights {size / 1e6:.2f} MB, reference {extra / 1e6:.2f} MB")
+    print(f"half precision changes a logit by {change:.4f} at most")
 
 
 def ship(bundle: Bundle, out: Path) -> tuple[int, float]:
@@ -90,6 +107,22 @@ def judged_at(run: Run, store: Store) -> Run:
     replace(run.bundle(), side=store.side).save(judged.bundle_folder)
     print(protloc.evaluate(folder).summary)
     return judged
+
+
+def usual(bundle: Bundle, store: Store) -> dict[str, tuple[Reference, ...]]:
+    """Tell what embeddings of a store's fields are like, for each set of stains that may be given.
+
+    The network learnt from none of them: some of the validation part tell where they lie, and some of the test part,
+    which shares no group with it, how far from there fields usually are.
+    """
+    rows = rows_of(read_split(store, "default"), store.ids)
+    some = [rows[part][spread(len(rows[part]), FIELDS)] for part in ("validation", "test")]
+    found: dict[str, tuple[Reference, ...]] = {}
+    for name in (subset_name(stain.name for stain in bundle.stains), *bundle.rules):
+        seen = [embeddings(bundle, stored_batches(bundle, store, each, stains=name.split("+"))) for each in some]
+        kept = components_for(seen[0].shape[1], 1 + len(bundle.rules))
+        found[name] = (fit_reference(*seen, components=kept),)
+    return found
 
 
 def document(run: Run, judged: Run, out: Path) -> None:

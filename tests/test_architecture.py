@@ -24,6 +24,7 @@ ROOMS = (
     ("verbs",),
     ("serve",),
     ("console", "options"),
+    ("commands",),
     ("cli",),
 )
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}

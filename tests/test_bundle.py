@@ -25,7 +25,7 @@ from protloc.learn.network import FieldNetwork, Normalisation
 
 USUAL = Normalisation(means=(12.5, 33.1), deviations=(20.0, 41.7))
 FITTED = AnswerRule(
-    Calibration((1.5, 0.75, 1.0), (0.25, -1.0, 0.0)),
+    Calibration((1.5, 0.75, 1.0), (0.25, -1.0, 0.0), ((0.5, 0.25, 1.0), (0.125, 0.0, 0.25), (1.0, -0.5, 2.0))),
     Thresholds(
         (0.5, 0.25, 0.75),
         "per class",
@@ -191,6 +191,12 @@ def test_a_description_without_a_part_is_refused(folder: Path, part: str) -> Non
             [0.0, float("inf"), 0.0],
             "intercepts: inf, expected finite numbers",
         ),
+        (
+            ("answers", "calibration", "covariances"),
+            [[1.0, 2.0, 1.0], [1.0, 0.0, 1.0], [1.0, 0.0, 1.0]],
+            "covariances: -1.0, expected numbers from -1e-09 to inf",
+        ),
+        (("answers", "calibration", "covariances"), [[1.0, 2.0]], "not enough values to unpack"),
         (("answers", "cuts", "absent_below"), [0.1, 0.1, 2], "absent_below: 2, expected numbers from 0 to 1"),
         (("answers", "cuts", "present_from"), [0.9, None, 2], "present_from: None, expected numbers from 0 to inf"),
         (("answers", "cuts", "error_rate"), True, "error_rate: True, expected numbers from 0 to 1"),

@@ -169,6 +169,51 @@ def test_slope_and_intercept_of_a_hand_worked_case() -> None:
     assert_allclose(Calibration((2.0,), (-1.0,)).probabilities([[0.5]]), [[0.5]])
 
 
+def test_intervals_hold_the_true_probability_of_nineteen_in_twenty() -> None:
+    held = []
+    for seed in range(8):
+        truth, logits = simulated(1500, seed)
+        _, true = simulated(4000, 100 + seed)
+        fit = fit_calibration(truth, distorted(logits, seed), groups=alone(1500))
+        low, high = fit.intervals(distorted(true, seed))
+        said, correct = fit.probabilities(distorted(true, seed)), Calibration.plain(10).probabilities(true)
+        assert ((low <= said) & (said <= high)).all()
+        held.append(((low <= correct) & (correct <= high)).mean(axis=0))
+    covered = np.mean(held, axis=0)
+    assert 0.9 < covered[COMMON].mean() < 0.99
+    assert covered.mean() > 0.88
+
+
+def test_intervals_are_wider_with_fewer_groups_and_in_rare_classes() -> None:
+    truth, logits = simulated(1500, 0)
+    names = alone(1500)
+    many = fit_calibration(truth, logits, groups=names).intervals(np.zeros((1, 10)))
+    few = fit_calibration(truth, logits, groups=[name[:-1] for name in names]).intervals(np.zeros((1, 10)))
+    width, of_few = (np.diff(np.log(each / (1 - each)), axis=0)[0, 0] for each in (many, few))
+    assert (of_few > width).all()
+    assert width[0] < width[-1]
+
+
+def test_many_fields_have_the_normal_interval_of_a_logistic_regression() -> None:
+    truth, logits = simulated(20_000, 3)
+    hot, given = truth[:, 0], logits[:, 0]
+    fit = fit_calibration(truth, logits, groups=alone(20_000))
+    chance = fit.probabilities(logits)[:, 0]
+    design = np.stack([given, np.ones_like(given)], axis=1)
+    covariance = np.linalg.inv((design * (chance * (1 - chance))[:, None]).T @ design)
+    low, high = fit.intervals(np.full((1, 10), 1.5))[:, 0, 0]
+    found = np.log(high / (1 - high)) - np.log(low / (1 - low))
+    at = np.array([1.5, 1.0])
+    assert hot.sum() > 5000
+    assert_allclose(found, 2 * 1.96 * np.sqrt(at @ covariance @ at), rtol=0.05)
+
+
+def test_a_calibration_that_was_never_fitted_has_no_intervals_and_nan_stays_nan() -> None:
+    assert Calibration.plain(2).intervals([[0.0, 1.0]]) is None
+    fitted = Calibration((1.0,), (0.0,), ((0.1, 0.0, 0.1),))
+    assert np.isnan(fitted.intervals([[np.nan]])).all()
+
+
 def test_logits_that_are_no_numbers_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected finite logits, got nan\. Leave such fields out"):
         fit_calibration([[1]], [[np.nan]], groups=["a"])

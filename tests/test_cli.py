@@ -17,6 +17,7 @@ from protloc.errors import ProtlocError
 
 COMMANDS = (
     "simulate", "prepare", "explore", "audit", "split", "train", "evaluate", "compare", "baselines", "predict", "demo",
+    "explain", "embed", "neighbours", "preflight", "serve",
 )  # fmt: skip
 
 
@@ -146,6 +147,29 @@ def test_a_submission_is_written_in_kaggles_form(trained, tiny_world, tmp_path):
     submission = pd.read_csv(out, keep_default_na=False)
     assert list(submission.columns) == ["Id", "Predicted"]
     assert {word for cell in submission["Predicted"] for word in cell.split()} <= {"0", "1", "2"}
+
+
+def test_what_answers_rest_on_is_shown(trained, tiny_world, tmp_path, capsys):
+    out, atlas, alike = tmp_path / "why", tmp_path / "atlas.parquet", tmp_path / "alike.csv"
+    assert run("preflight", trained / "run", tiny_world.images, "--out", tmp_path / "findings.csv") == 0
+    assert "84 fields checked" in capsys.readouterr().out
+    assert run("explain", trained / "run", tiny_world.images, "--out", out, "--classes", "Ring") == 0
+    why = pd.read_csv(out / "explanations.csv")
+    assert tuple(why["id"]) == tiny_world.store.ids
+    assert set(why["class"]) == {"Ring"}
+    assert len(list((out / "overlays").rglob("Ring.png"))) == 84
+    assert run("embed", trained / "run", trained / "store", "--out", atlas) == 0
+    assert run("neighbours", trained / "run", tiny_world.images, "--index", atlas, "--k", 2, "--out", alike) == 0
+    found = pd.read_csv(alike)
+    assert len(found) >= 84
+    assert set(found["id"]) == set(tiny_world.store.ids)
+
+
+def test_serve_says_what_is_missing(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.delitem(sys.modules, "protloc.serve.run", raising=False)
+    assert run("serve", "starter") == 2
+    assert "uvicorn is not installed. pip install 'protloc[serve]'" in capsys.readouterr().err
 
 
 def test_one_stain_alone_goes_the_same_way(tiny_world, tmp_path):

@@ -20,6 +20,8 @@ def test_it_tells_every_step_and_ends_with_the_table_and_the_report(shown):
     assert "always all classes (test)" in made.summary
     assert str(made.folder / "run" / "report.html") in made.summary
     assert "simulated" in made.summary
+    assert f"protloc serve {made.folder / 'run'} --atlas {made.index}" in made.summary
+    assert made.index.is_file()
 
 
 def test_the_report_says_that_the_fields_are_simulated(shown):

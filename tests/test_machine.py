@@ -55,16 +55,24 @@ def test_bf16_is_taken_where_the_processor_has_it(
 
 
 FAULTS = """
-import resource, sys, torch
+import resource, sys, threading, torch
 from protloc.learn.machine import keep_memory
-if sys.argv[1] == "keep" and not keep_memory():
+how = sys.argv[1]
+if how != "leave" and not keep_memory(in_threads=how == "keep in threads"):
     sys.exit("not glibc")
-for _ in range(5):
-    torch.ones(2**24)  # 64 MiB
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(10):
-    torch.ones(2**24)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+def count():
+    for _ in range(5):
+        torch.ones(2**24)  # 64 MiB
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        torch.ones(2**24)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+if how == "keep in threads":
+    thread = threading.Thread(target=count)
+    thread.start()
+    thread.join()
+else:
+    count()
 """
 
 
@@ -79,6 +87,7 @@ def test_memory_that_is_kept_is_not_asked_for_again() -> None:
     leave = page_faults("leave")
     assert leave > 100  # of 4 KiB or 2 MiB
     assert page_faults("keep") < leave / 2  # a block may still move once, where a small one took its head
+    assert page_faults("keep in threads") < leave / 2
 
 
 @pytest.mark.parametrize("library", [SimpleNamespace(), None])

@@ -11,7 +11,8 @@ import pytest
 import torch
 from scipy.special import expit
 
-from protloc.apply.predict import ENSEMBLE_NOTE, UNFITTED_NOTE, member_logits, predict, predict_rows
+from protloc.apply.answered import ENSEMBLE_NOTE, UNFITTED_NOTE
+from protloc.apply.predict import member_logits, predict, predict_rows
 from protloc.apply.predictions import Predictions, rejected_file, write_predictions
 from protloc.atlas.photographs import photographs_of
 from protloc.atlas.prepare import prepare
@@ -134,6 +135,22 @@ def test_a_table_has_a_probability_a_class_and_the_answer_in_words(tmp_path, end
     np.testing.assert_allclose(table.loc[1, ["Disc", "Ring", "Bars"]].astype(float), [0.25, 0.5, 0.25], atol=1e-6)
 
 
+def test_a_long_table_has_a_row_a_field_and_class_with_intervals(tmp_path):
+    doubted = replace(FITTED, calibration=replace(FITTED.calibration, covariances=((0.0, 0.0, 1.0),) * 3))
+    answered = replace(hand_made_answers(), rule=doubted)
+    out = tmp_path / "long.csv"
+    write_predictions(answered, out, style="long")
+    table = pd.read_csv(out)
+    assert list(table.columns) == ["id", "class", "go", "probability", "low", "high", "called", "answer"]
+    assert table["id"].tolist() == ["b"] * 3 + ["a"] * 3
+    assert table["class"].tolist() == ["Disc", "Ring", "Bars"] * 2
+    np.testing.assert_array_equal(table["probability"], answered.answers.probabilities.ravel())
+    odds = [table[name] / (1 - table[name]) for name in ("low", "probability", "high")]
+    np.testing.assert_allclose(odds[1] / odds[0], odds[2] / odds[1], rtol=1e-4)
+    assert table["answer"].tolist() == ["present", "ask", "ask", "absent", "ask", "absent"]
+    assert hand_made_answers().long_table()[["low", "high"]].isna().all(axis=None)
+
+
 def test_a_submission_has_class_ids_with_spaces_between(tmp_path):
     out = tmp_path / "submission.csv"
     write_predictions(hand_made_answers(), out, style="kaggle")
@@ -225,7 +242,7 @@ def test_a_needed_stain_cannot_be_left_out(frugal, tiny_world, tmp_path):
         BundleError, match=r"asked for red, its stains are red, green, blue, yellow, but .* needs green"
     ):
         predict_rows(frugal, tiny_world.store, np.array([0]), stains=["red"])
-    with pytest.raises(ImageError, match=r"none of 5 fields can be read. The first: f000: no green image"):
+    with pytest.raises(BundleError, match=r"no green image \(found blue\), but .* needs green\. Add them"):
         predict(frugal, copy_images(tiny_world, tmp_path / "images", "blue"))
 
 

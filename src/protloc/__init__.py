@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from protloc.apply.neighbours import Index
     from protloc.apply.predict import predict
     from protloc.apply.predictions import write_predictions
     from protloc.atlas.prepare import prepare
@@ -31,8 +32,12 @@ if TYPE_CHECKING:
     from protloc.verbs.baselines import baselines
     from protloc.verbs.compare import compare_runs as compare
     from protloc.verbs.demo import demo
+    from protloc.verbs.embed import embed
     from protloc.verbs.evaluate import evaluate
+    from protloc.verbs.explain import explain
     from protloc.verbs.explore import explore
+    from protloc.verbs.neighbours import neighbours
+    from protloc.verbs.preflight import preflight_fields as preflight
     from protloc.verbs.source import open_source
     from protloc.verbs.split import split_source as split
     from protloc.verbs.train import train_recipe as train
@@ -40,6 +45,7 @@ if TYPE_CHECKING:
 # name here -> module, name there; imported when first used, so that `import protloc` costs nothing
 _PLACES = {
     "Bundle": ("learn.bundle", "Bundle"),
+    "Index": ("apply.neighbours", "Index"),
     "LabelTable": ("atlas.table", "LabelTable"),
     "ProtlocError": ("errors", "ProtlocError"),
     "Reading": ("atlas.reading", "Reading"),
@@ -49,12 +55,16 @@ _PLACES = {
     "baselines": ("verbs.baselines", "baselines"),
     "compare": ("verbs.compare", "compare_runs"),
     "demo": ("verbs.demo", "demo"),
+    "embed": ("verbs.embed", "embed"),
     "evaluate": ("verbs.evaluate", "evaluate"),
+    "explain": ("verbs.explain", "explain"),
     "explore": ("verbs.explore", "explore"),
     "load_vocabulary": ("atlas.vocabulary", "load_vocabulary"),
+    "neighbours": ("verbs.neighbours", "neighbours"),
     "open_source": ("verbs.source", "open_source"),
     "parse_stains": ("atlas.stains", "parse_stains"),
     "predict": ("apply.predict", "predict"),
+    "preflight": ("verbs.preflight", "preflight_fields"),
     "prepare": ("atlas.prepare", "prepare"),
     "read_labels": ("atlas.table", "read_labels"),
     "simulate": ("atlas.simulate", "simulate"),
@@ -66,6 +76,7 @@ _PLACES = {
 
 __all__ = [
     "Bundle",
+    "Index",
     "LabelTable",
     "ProtlocError",
     "Reading",
@@ -75,12 +86,16 @@ __all__ = [
     "baselines",
     "compare",
     "demo",
+    "embed",
     "evaluate",
+    "explain",
     "explore",
     "load_vocabulary",
+    "neighbours",
     "open_source",
     "parse_stains",
     "predict",
+    "preflight",
     "prepare",
     "read_labels",
     "simulate",

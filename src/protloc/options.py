@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 if TYPE_CHECKING:
+    from protloc.atlas.reading import Reading
     from protloc.atlas.stains import Stain
     from protloc.atlas.vocabulary import Vocabulary
     from protloc.judge.prior import Prior
+    from protloc.learn.bundle import Bundle
 
 # ruff: noqa: UP045 - typer reads Optional[...] at run time
 
@@ -64,6 +66,7 @@ class Format(StrEnum):
     """How predictions are written."""
 
     table = "table"
+    long = "long"
     kaggle = "kaggle"
 
 
@@ -89,6 +92,24 @@ def parsed_stains(words: str | None) -> tuple[Stain, ...]:
     from protloc.atlas.stains import HPA_STAINS, parse_stains
 
     return HPA_STAINS if words is None else parse_stains(words.split(","))
+
+
+def given_stains(words: str | None) -> tuple[Stain, ...] | None:
+    """Read ``--stains`` for a model, which knows its own if it was not said."""
+    return None if words is None else parsed_stains(words)
+
+
+def parsed_classes(words: str | None) -> list[str]:
+    """Read ``--classes``: names with commas between, or semicolons where a name has a comma; none if not said."""
+    return [word.strip() for word in (words or "").split(";" if ";" in (words or "") else ",") if word.strip()]
+
+
+def reading_for(model: Bundle, *, tile: int | None, bit_depth: int | None, max_pixels: int | None) -> Reading:
+    """Return how images are read for a model, with what was said of it."""
+    from protloc.atlas.images import MAX_PIXELS
+    from protloc.atlas.reading import Reading
+
+    return Reading(model.stains, model.side, tile, bit_depth, MAX_PIXELS if max_pixels is None else max_pixels)
 
 
 def parsed_keys(words: str | None) -> list[str] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,10 @@ from protloc.atlas.files import StrPath, write_csv, write_parquet
 from protloc.atlas.vocabulary import Vocabulary
 from protloc.errors import SettingsError
 from protloc.judge.answering import AnswerRule, Answers, answer
-from protloc.judge.three_way import ASK, PRESENT
+from protloc.judge.three_way import ABSENT, ASK, PRESENT
 
 _WRITERS = {".csv": write_csv, ".parquet": write_parquet}
+VERDICTS: dict[int, Literal["present", "ask", "absent"]] = {PRESENT: "present", ASK: "ask", ABSENT: "absent"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +49,11 @@ class Predictions:
         """Return what the rule makes of the logits; of a rejected field NaN, nothing called and all to be asked."""
         return answer(self.rule, self.logits)
 
+    @cached_property
+    def intervals(self) -> NDArray[np.float64] | None:
+        """Return the 95 % intervals of the probabilities, (2, fields, classes); None of a model never judged."""
+        return self.rule.intervals(self.logits)
+
     def table(self) -> pd.DataFrame:
         """Return a row a field.
 
@@ -62,6 +69,33 @@ class Predictions:
         frame["present"] = self._joined(said.verdicts == PRESENT)
         frame["ask"] = self._joined((said.verdicts == ASK) & read)
         return frame if self.spread is None else frame.assign(spread=self.spread)
+
+    def long_table(self) -> pd.DataFrame:
+        """Return a row a field and class.
+
+        Returns:
+            Columns ``id``, ``class``, ``go``, ``probability`` with the 95 % interval ``low`` to ``high`` (NaN of a
+            model never judged), ``called``, and ``answer``: ``present``, ``ask`` or ``absent``. A rejected field has
+            NaN and an empty answer.
+        """
+        said, found = self.answers, self.intervals
+        unknown = np.full((2, *said.probabilities.shape), np.nan)
+        low, high = unknown if found is None else found
+        read = ~np.isnan(said.probabilities)
+        words = np.where(read, np.vectorize(VERDICTS.get, otypes=[object])(said.verdicts), "")
+        compartments = self.vocabulary.compartments
+        return pd.DataFrame(
+            {
+                "id": np.repeat(np.array(self.ids, dtype=object), len(compartments)),
+                "class": [each.name for each in compartments] * len(self.ids),
+                "go": [each.go for each in compartments] * len(self.ids),
+                "probability": said.probabilities.ravel(),
+                "low": low.ravel(),
+                "high": high.ravel(),
+                "called": said.called.ravel(),
+                "answer": words.ravel(),
+            }
+        )
 
     def submission(self) -> pd.DataFrame:
         """Return Kaggle's form: ``Id`` and ``Predicted``, the ids of the called classes with spaces between."""
@@ -93,16 +127,17 @@ def write_predictions(predictions: Predictions, file: StrPath, *, style: str = "
     Args:
         predictions: What to write.
         file: ``.csv`` or ``.parquet``.
-        style: ``table`` (see :meth:`Predictions.table`) or ``kaggle`` (``Id,Predicted``).
+        style: ``table`` (see :meth:`Predictions.table`), ``long`` (:meth:`Predictions.long_table`, with intervals) or
+            ``kaggle`` (``Id,Predicted``).
 
     Raises:
         SettingsError: if the file's ending or the style is another.
     """
     file = Path(file)
     check_output(file)
-    styles = {"table": predictions.table, "kaggle": predictions.submission}
+    styles = {"table": predictions.table, "long": predictions.long_table, "kaggle": predictions.submission}
     if style not in styles:
-        raise SettingsError(f"--format: {style!r}, expected table or kaggle.")
+        raise SettingsError(f"--format: {style!r}, expected table, long or kaggle.")
     _WRITERS[file.suffix](file, styles[style]())
     listed = rejected_file(file)
     listed.unlink(missing_ok=True)

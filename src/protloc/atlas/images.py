@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -82,17 +82,23 @@ def find_fields(folder: Path, stains: Sequence[Stain]) -> list[FieldFiles]:
     """
     if not folder.is_dir():
         raise ImageError(f"{folder}: not a folder; expected one with images named <id>{stains[0].suffix}.png.")
-    found: dict[str, dict[str, tuple[str, ...]]] = {}
     images = [name for name in _entries(folder) if name.lower().endswith(EXTENSIONS)]
-    for name in images:
-        stem = PurePath(name).stem
-        stain = _stain_of(stem, stains)
-        if stain is not None:
-            names = found.setdefault(readable(stem.removesuffix(stain.suffix)), {})
-            names[stain.name] = (*names.get(stain.name, ()), name)
+    found = names_by_field(images, stains)
     if not found:
         raise ImageError(_nothing_found(folder, stains, images))
     return [FieldFiles(field, folder, names) for field, names in sorted(found.items())]
+
+
+def names_by_field(names: Iterable[str], stains: Sequence[Stain]) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Sort file names into fields: field id to stain name to the file names found for it; others are left out."""
+    found: dict[str, dict[str, tuple[str, ...]]] = {}
+    for name in names:
+        stem = PurePath(name).stem
+        stain = _stain_of(stem, stains)
+        if stain is not None:
+            field = found.setdefault(readable(stem.removesuffix(stain.suffix)), {})
+            field[stain.name] = (*field.get(stain.name, ()), name)
+    return found
 
 
 def readable(name: str) -> str:
@@ -139,29 +145,47 @@ def read_planes(
     Raises:
         ImageError: if a stain is missing, doubled, damaged, too large, or differs in size from the others.
     """
-    files = {stain.name: _only_file(field, stain, stains) for stain in stains}
-    planes = tuple(read_plane(files[stain.name], stain, max_pixels=max_pixels) for stain in stains)
+    names = [only_name(field.id, field.names, stain, stains) for stain in stains]
+    planes = [
+        read_plane(field.folder / name, stain, max_pixels=max_pixels) for name, stain in zip(names, stains, strict=True)
+    ]
+    return field_of(field.id, planes, stains, bit_depth=bit_depth)
+
+
+def field_of(
+    field: str, planes: Sequence[Plane], stains: Sequence[Stain], *, bit_depth: int | None = None
+) -> FieldPlanes:
+    """Put the decoded stains of a field together; for ``bit_depth`` see :func:`read_planes`.
+
+    Raises:
+        ImageError: if they differ in size, or a pixel is brighter than the bit depth allows.
+    """
     shapes = {stain.name: plane.shape for stain, plane in zip(stains, planes, strict=True)}
     if len(set(shapes.values())) > 1:
         sizes = ", ".join(f"{name} {shape[1]}x{shape[0]}" for name, shape in shapes.items())
-        raise ImageError(f"{field.id}: the stains differ in size ({sizes} px). Export them from one field at one size.")
-    return FieldPlanes(planes, _settle_bit_depth(field.id, planes, bit_depth))
+        raise ImageError(f"{field}: the stains differ in size ({sizes} px). Export them from one field at one size.")
+    return FieldPlanes(tuple(planes), _settle_bit_depth(field, planes, bit_depth))
 
 
-def _only_file(field: FieldFiles, stain: Stain, stains: Sequence[Stain]) -> Path:
-    names = field.names.get(stain.name, ())
+def only_name(field: str, found: Mapping[str, Sequence[str]], stain: Stain, stains: Sequence[Stain]) -> str:
+    """Return the name of a field's one file of a stain, of those found for each.
+
+    Raises:
+        ImageError: if there is none, or more than one.
+    """
+    names = found.get(stain.name, ())
     if not names:
-        missing = " and ".join(s.name for s in stains if s.name not in field.names)
-        suffixes = " and ".join(s.suffix for s in stains if s.name not in field.names)
+        missing = " and ".join(s.name for s in stains if s.name not in found)
+        suffixes = " and ".join(s.suffix for s in stains if s.name not in found)
         raise ImageError(
-            f"{field.id}: no {missing} image (found {' and '.join(field.names)}). "
-            f"Add the file ending in {suffixes}, or say --stains {','.join(field.names)}."
+            f"{field}: no {missing} image (found {' and '.join(found)}). "
+            f"Add the file ending in {suffixes}, or say --stains {','.join(found)}."
         )
     only, *others = names
     if others:
         told = " and ".join(readable(name) for name in names)
-        raise ImageError(f"{field.id}: {len(names)} {stain.name} images, {told}. Keep one.")
-    return field.folder / only
+        raise ImageError(f"{field}: {len(names)} {stain.name} images, {told}. Keep one.")
+    return only
 
 
 def _settle_bit_depth(field: str, planes: Sequence[Plane], bit_depth: int | None) -> int:
@@ -188,9 +212,41 @@ def read_plane(file: Path, stain: Stain, *, max_pixels: int = MAX_PIXELS) -> Pla
         ImageError: if the file is no image, is damaged, too large, or not 8- or 16-bit.
     """
     name = readable(file.name)
-    container = _open(_content_of(file, name, max_pixels), name, max_pixels)
-    pixels = _decode(container, name)
+    return decode_plane(_content_of(file, name, max_pixels), name, stain, max_pixels=max_pixels)
+
+
+def decode_plane(content: bytes, name: str, stain: Stain, *, max_pixels: int = MAX_PIXELS) -> Plane:
+    """Decode the content of an image file that is called ``name`` in errors; see :func:`read_plane`."""
+    pixels = _decode(_open(content, name, max_pixels), name)
     return pixels if pixels.ndim == 2 else _signal(pixels, stain, name)
+
+
+def decode_stack(content: bytes, name: str, *, images: int, max_pixels: int = MAX_PIXELS) -> tuple[Plane, ...]:
+    """Decode a TIFF file of several gray images, such as ImageJ and OME write, one a stain.
+
+    Args:
+        content: Of the file.
+        name: What it is called in errors.
+        images: How many it must hold.
+        max_pixels: The most pixels that each may have.
+
+    Returns:
+        Arrays of shape (height, width), uint8 or uint16, in the file's order.
+
+    Raises:
+        ImageError: if it is damaged, too large, or holds another number of images, or images that are not gray.
+    """
+    container = _opened(content, name, max_pixels)
+    if container.images != images:
+        raise ImageError(f"{name}: a stack of {container.images} images, expected {images}, one a stain, in order.")
+    read, pages = cv2.imdecodemulti(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    planes: list[NDArray[Any]] = list(pages)
+    if not read or len(planes) != images:
+        raise ImageError(f"{name}: damaged, it cannot be decoded. Export or download it again.")
+    for page in planes:
+        if page.ndim > 2 or page.dtype not in (np.dtype(np.uint8), np.dtype(np.uint16)) or page.size > max_pixels:
+            raise ImageError(f"{name}: expected gray images of 8 or 16 bits, all of one size. Save one file a stain.")
+    return tuple(planes)
 
 
 def _content_of(file: Path, name: str, max_pixels: int) -> bytes:
@@ -210,7 +266,17 @@ def _content_of(file: Path, name: str, max_pixels: int) -> bytes:
 
 
 def _open(content: bytes, name: str, max_pixels: int) -> Container:
-    """Refuse, before a pixel is decoded, what is no image, too large, a stack, or damaged by its own checksums."""
+    """Refuse, before a pixel is decoded, what holds more than one image."""
+    container = _opened(content, name, max_pixels)
+    if container.images > 1:
+        raise ImageError(f"{name}: a stack of {container.images} images, expected one stain. Save one file a stain.")
+    if container.stains > 1:
+        raise ImageError(f"{name}: {container.stains} stains in one image, expected one. Save one file a stain.")
+    return container
+
+
+def _opened(content: bytes, name: str, max_pixels: int) -> Container:
+    """Refuse, before a pixel is decoded, what is no image, too large, or damaged by its own checksums."""
     try:
         container = open_container(content)
     except ValueError as error:
@@ -218,10 +284,6 @@ def _open(content: bytes, name: str, max_pixels: int) -> Container:
     if container.width * container.height > max_pixels:
         size = f"{container.width}x{container.height} px"
         raise ImageError(f"{name}: {size}, more than the limit of {max_pixels} px. Cut it, or raise --max-pixels.")
-    if container.images > 1:
-        raise ImageError(f"{name}: a stack of {container.images} images, expected one stain. Save one file a stain.")
-    if container.stains > 1:
-        raise ImageError(f"{name}: {container.stains} stains in one image, expected one. Save one file a stain.")
     return container
 
 

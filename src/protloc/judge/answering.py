@@ -50,6 +50,14 @@ class AnswerRule:
         """
         return _rounded(self.calibration.probabilities(logits))
 
+    def intervals(self, logits: ArrayLike) -> NDArray[np.float64] | None:
+        """Return the 95 % intervals of probabilities, (2, fields, classes), of raw logits; None if never fitted.
+
+        See :meth:`protloc.judge.calibration.Calibration.intervals` for what they tell.
+        """
+        found = self.calibration.intervals(logits)
+        return None if found is None else _rounded(found)
+
     def called(self, probabilities: ArrayLike) -> NDArray[np.bool_]:
         """Return which classes are called, (fields, classes); a class *at* its threshold is; of nan, none."""
         return np.asarray(probabilities, np.float64) >= np.asarray(self.thresholds.values)
@@ -67,7 +75,11 @@ class AnswerRule:
         """
         calibration, thresholds, cuts = (written[name] for name in ("calibration", "thresholds", "cuts"))
         return cls(
-            Calibration(tuple(calibration["slopes"]), tuple(calibration["intercepts"])),
+            Calibration(
+                tuple(calibration["slopes"]),
+                tuple(calibration["intercepts"]),
+                tuple((slope, both, intercept) for slope, both, intercept in calibration.get("covariances", ())),
+            ),
             Thresholds(
                 tuple(thresholds["values"]),
                 thresholds["rule"],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import digamma, gammaincinv, polygamma
 
 from protloc.judge.metrics import sigmoid
 
@@ -21,6 +22,11 @@ PASSES = 60  # over the fields at most; about ten are needed
 ROUNDS = 100  # of the shared parameters in each pass; they cost nothing
 NEAR = 1e-5  # a last step below this ends the search
 
+# Log counts: by their variance, descending, how far below their mean 2.5 % of them lie; 1.96 deviations of many counts
+COUNTS = np.geomspace(0.02, 1e6, 600)
+VARIANCES = polygamma(1, COUNTS)
+REACHES = digamma(COUNTS) - np.log(gammaincinv(COUNTS, 0.025))
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -29,10 +35,13 @@ class Calibration:
     Attributes:
         slopes: (classes,), positive.
         intercepts: (classes,), in nats.
+        covariances: Of each class how far log slope and intercept are left open by the fields they were fitted on:
+            variance of the one, covariance, variance of the other; empty where they never were.
     """
 
     slopes: tuple[float, ...]
     intercepts: tuple[float, ...]
+    covariances: tuple[tuple[float, float, float], ...] = ()
 
     @classmethod
     def plain(cls, classes: int) -> Calibration:
@@ -46,6 +55,30 @@ class Calibration:
     def probabilities(self, logits: ArrayLike) -> Floats:
         """Return calibrated probabilities in 0..1, float64 (fields, classes), of raw logits of this shape."""
         return sigmoid(self.logits(logits))
+
+    def intervals(self, logits: ArrayLike) -> Floats | None:
+        """Return 95 % intervals of calibrated probabilities: what too few fields to calibrate on leave open.
+
+        By the delta method on the log-odds, from the parameters' posterior covariance (Laplace's approximation). Where
+        a class has few positives its log-odds are those of a small count, which reach further down than a normal
+        distribution; intervals reach as far on both sides. They say how far the same calibration on other fields of the
+        same kind would answer otherwise; not how far the network would if trained anew, nor what fields of another kind
+        do to it. ``benchmarks/calibration_study.py`` counts how often they hold the true probability.
+
+        Args:
+            logits: Raw logits of shape (fields, classes); nan stays nan.
+
+        Returns:
+            Lower and upper ends, float64 (2, fields, classes) in 0..1; None where the calibration was never fitted.
+        """
+        if not self.covariances:
+            return None
+        of_slope, of_both, of_intercept = np.asarray(self.covariances).T
+        tilted = np.asarray(logits, np.float64) * np.asarray(self.slopes)
+        variance = of_slope * tilted**2 + 2 * of_both * tilted + of_intercept
+        reach = np.interp(variance, VARIANCES[::-1], REACHES[::-1])
+        middle = self.logits(logits)
+        return sigmoid(np.stack([middle - reach, middle + reach]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +134,9 @@ def fit_calibration(truth: ArrayLike, logits: ArrayLike, *, groups: Sequence[str
         at = at + step
         if np.abs(step).max() < NEAR:
             break
-    return Calibration(tuple(np.exp(at[0]).tolist()), tuple(at[1].tolist()))
+    left = np.linalg.inv(_evidence(hot, given, at, weight).bend + np.diag(1 / shared.variance))
+    covariances = zip(*(left[:, i, j].tolist() for i, j in ((0, 0), (0, 1), (1, 1))), strict=True)
+    return Calibration(tuple(np.exp(at[0]).tolist()), tuple(at[1].tolist()), tuple(covariances))
 
 
 def _checked(truth: ArrayLike, logits: ArrayLike) -> tuple[NDArray[np.bool_], Floats]:

@@ -24,6 +24,8 @@ def check_rule(rule: AnswerRule, *, classes: int) -> None:
     calibration, thresholds, cuts = rule.calibration, rule.thresholds, rule.cuts
     check_vector("slopes", calibration.slopes, length=classes, least=0)
     check_vector("intercepts", calibration.intercepts, length=classes)
+    if calibration.covariances:
+        check_vector("covariances", tuple(map(_least, calibration.covariances)), length=classes, least=-1e-9)
     check_vector("present_from", cuts.present_from, length=classes, least=0)
     shares = {"values": thresholds.values, "absent_below": cuts.absent_below, "prevalences": rule.prevalences}
     fitted = {"hits": thresholds.hits, "alarms": thresholds.alarms}  # none where thresholds were not fitted
@@ -34,6 +36,12 @@ def check_rule(rule: AnswerRule, *, classes: int) -> None:
     check_whole("fields", rule.fields)
     if rule.poses not in (1, 8):
         raise ValueError(f"poses: {rule.poses!r}, expected 1 or 8")
+
+
+def _least(covariance: tuple[float, float, float]) -> float:
+    """Return the smaller eigenvalue of a class's covariance: no variance is negative in any direction."""
+    slope, both, intercept = covariance
+    return (slope + intercept) / 2 - math.hypot((slope - intercept) / 2, both)
 
 
 def check_subset(name: str, *, stains: Collection[str], needed: Collection[str]) -> None:

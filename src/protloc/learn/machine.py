@@ -17,6 +17,7 @@ Precision = Literal["32-true", "bf16-mixed"]
 # options of glibc's mallopt, by their numbers in malloc.h, with what they are set to
 NEVER_TRIM = (-1, -1)
 NEVER_MAP = (-4, 0)
+ONE_ARENA = (-8, 1)
 
 
 def device_of(settings: TrainSettings) -> Device:
@@ -37,12 +38,16 @@ def precision_of(settings: TrainSettings, *, device: Device) -> Precision:
     return "bf16-mixed" if wanted else "32-true"
 
 
-def keep_memory() -> bool:
+def keep_memory(*, in_threads: bool = False) -> bool:
     """Tell glibc to keep the memory that each training step frees, instead of handing it back and asking anew.
 
     The activations of a step are large blocks. By default glibc maps each afresh and the kernel fills it with zeros,
     page by page: half of a step's time on a CPU. Kept, they cost nothing, but the process stays as large as its
     largest step, and in the whole process from here on.
+
+    Args:
+        in_threads: Whether steps are taken in other threads than the main one; glibc keeps memory in the main arena
+            alone, so that these must allocate there too. To be said before they start.
 
     Returns:
         Whether it was done; other C libraries are left as they are.
@@ -53,7 +58,8 @@ def keep_memory() -> bool:
         set_option = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):  # a Python that is linked otherwise
         return False
-    return all(set_option(option, value) == 1 for option, value in (NEVER_TRIM, NEVER_MAP))
+    options = (NEVER_TRIM, NEVER_MAP, ONE_ARENA) if in_threads else (NEVER_TRIM, NEVER_MAP)
+    return all(set_option(option, value) == 1 for option, value in options)
 
 
 def _computes_in_bf16(device: Device) -> bool:

@@ -11,6 +11,7 @@ from protloc.atlas.prepare import prepare
 from protloc.atlas.reading import Reading
 from protloc.atlas.simulate import simulate
 from protloc.verbs.audit import audit
+from protloc.verbs.embed import embed
 from protloc.verbs.evaluate import Evaluated
 from protloc.verbs.split import split_source
 from protloc.verbs.train_and_evaluate import train_and_evaluate
@@ -26,17 +27,22 @@ class Demonstration:
     """What ``demo`` made.
 
     Attributes:
-        folder: Holds ``atlas``, ``store`` and ``run``.
+        folder: Holds ``atlas``, ``store``, ``run`` and ``fields.parquet``.
         evaluated: How the classifier was judged.
+        index: What the network makes of the labelled fields, to find alike ones in.
     """
 
     folder: Path
     evaluated: Evaluated
+    index: Path
 
     @property
     def summary(self) -> str:
-        """Return the table of numbers and where the report is."""
-        return f"{self.evaluated.summary}\nThese fields are simulated: the numbers say nothing of real ones."
+        """Return the table of numbers, where the report is, and how to ask the classifier."""
+        return (
+            f"{self.evaluated.summary}\nThese fields are simulated: the numbers say nothing of real ones.\n"
+            f"Ask it in the browser: protloc serve {self.evaluated.run.folder} --atlas {self.index}"
+        )
 
 
 def demo(
@@ -49,7 +55,7 @@ def demo(
     say: Callable[[str], None] | None = None,
     show_progress: bool = False,
 ) -> Demonstration:
-    """Simulate, prepare, audit, split, train and evaluate. Interrupted, the same call goes on where it was.
+    """Simulate, prepare, audit, split, train, evaluate and embed. Interrupted, the same call goes on where it was.
 
     Args:
         out: Folder for everything.
@@ -76,4 +82,6 @@ def demo(
         say=say,
         show_progress=show_progress,
     )
-    return Demonstration(out, evaluated)
+    index = embed(evaluated.run.bundle(), prepared.store.folder, out=out / "fields.parquet")
+    tell(f"embed: {index.summary}")
+    return Demonstration(out, evaluated, index.file)

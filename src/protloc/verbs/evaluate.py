@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -23,6 +24,7 @@ from protloc.judge.predictions import PartPredictions, predictions_file
 from protloc.judge.three_way import deferral
 from protloc.judge.thresholds import RULES
 from protloc.learn.bundle import write_rule
+from protloc.learn.reference import Reference, write_references
 from protloc.learn.runs import Run, read_run
 from protloc.progress import Progress
 from protloc.show.model_card import model_card
@@ -32,6 +34,7 @@ from protloc.show.report_words import estimate_in_words, stable_in_words
 from protloc.show.tally import pick_fields
 from protloc.show.trust_words import leak_note
 from protloc.verbs.judging import How, Judged, judge_run
+from protloc.verbs.references import fit_references
 from protloc.verbs.split import read_split
 
 SHOWN_FIELDS = 12  # best and worst fields in the report: two rows on a desktop, six on a phone
@@ -44,7 +47,7 @@ class Evaluated:
 
     Attributes:
         run: The run, which now has ``predictions``, ``evaluation.json`` and ``report.html``, and whose bundle answers
-            by the rule that was fitted.
+            by the rule that was fitted and tells fields unlike those it learnt from.
         evaluation: Every metric.
         report: The page.
     """
@@ -88,14 +91,15 @@ def evaluate(
 
     Calibration, thresholds and certain answers are fitted on the validation part and judged on the test part. What is
     said of the validation part itself comes from rules fitted on other groups of it. A run of folds has one part, all
-    fields, each answered by the network that did not learn from it and by a rule fitted on the other folds.
+    fields, each answered by the network that did not learn from it and by a rule fitted on the other folds. Written
+    too is what the embeddings of such fields are like, for ``preflight``.
 
     Args:
         folder: A run that ``train`` made; its store must lie where it was.
         tta: Average the logits of the eight poses of each field; the bundle will do so too.
         error_rate: Share of a class's fields that may be told absent, and of the answers *present* that may be wrong.
         threshold_rule: One of :data:`protloc.judge.thresholds.RULES`, or ``auto``, which tries them.
-        progress: Called after each batch.
+        progress: Called after each batch, first of the judged fields, then of some that it learnt from.
 
     Raises:
         RunError: if the folder is no run, or the split was made anew since.
@@ -128,13 +132,21 @@ def evaluate(
         protloc_version=metadata.version("protloc"),
         leaks=judged.leaks,
     )
-    return _write(run, store, judged, evaluation)
+    references = fit_references(run, store, partition, judged, progress=progress)
+    return _write(run, store, judged, evaluation, references)
 
 
-def _write(run: Run, store: Store, judged: Judged, evaluation: Evaluation) -> Evaluated:
+def _write(
+    run: Run,
+    store: Store,
+    judged: Judged,
+    evaluation: Evaluation,
+    references: Mapping[str, tuple[Reference, ...]],
+) -> Evaluated:
     for part, said in judged.parts.items():
         said.write(predictions_file(run.folder, part))
     write_rule(run.bundle_folder, judged.rule, judged.rules)
+    write_references(run.bundle_folder, references)
     evaluation.write(run.folder / "evaluation.json")
     content = _content(run, store, judged, evaluation)
     write_text(run.bundle_folder / "README.md", model_card(content))

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from protloc.apply.predict import predict_rows
+from protloc.apply.rows import look_at_rows
 from protloc.atlas.store import Store
 from protloc.atlas.table import LabelTable
 from protloc.curate.groups import Leaks, leaks
@@ -19,6 +19,7 @@ from protloc.judge.answering import AnswerRule, Answers, answer, cross_fitted, f
 from protloc.judge.predictions import PartPredictions
 from protloc.learn.bundle import Bundle
 from protloc.learn.bundle_checks import subset_name
+from protloc.learn.reference import MOST_DISTANCES, spread
 from protloc.learn.runs import Run
 from protloc.progress import Progress
 from protloc.show.report_content import OUT_OF_FOLD
@@ -47,6 +48,8 @@ class Judged:
         leaks: What the judged fields share with training and validation fields, None where groups are unknown.
         fitted: Answers that the deferral curve's cuts are fitted to.
         tested: Answers that they are judged on.
+        held_out: By the names of the stains given, joined as for ``rules``, and by network: embeddings of fields that
+            share no group with any it learnt from, (fields, dimensions), some of them where they are many.
     """
 
     parts: Mapping[str, PartPredictions]
@@ -57,6 +60,7 @@ class Judged:
     leaks: Leaks | None
     fitted: PartPredictions
     tested: PartPredictions
+    held_out: Mapping[str, tuple[NDArray[np.float32], ...]]
 
 
 def judge_run(
@@ -83,14 +87,17 @@ def _judge_parts(run: Run, store: Store, split: Split, how: How, progress: Progr
     both, bundle = np.concatenate([validation, test]), run.bundle()
     partial, tta = _partial_stains(bundle), how.poses > 1
     fields = len(both) + len(partial) * len(validation)
-    logits = predict_rows(bundle, store, both, tta=tta, progress=_from(0, fields, progress))
-    own, new = logits[: len(validation)], logits[len(validation) :]
+    seen = look_at_rows(bundle, store, both, tta=tta, progress=_from(0, fields, progress))
+    own, new = seen.logits[: len(validation)], seen.logits[len(validation) :]
+    apart = _apart(table, both, rows["train"])
+    held_out = {subset_name(_names(store)): (_some(seen.embeddings[apart], 1),)}
     known = {"truth": store.targets[validation], "logits": own, "groups": [table.groups[row] for row in validation]}
     rule, rules = fit_rule(**known, **asdict(how)), dict[str, AnswerRule]()
     for number, stains in enumerate(partial):
         told = _from(len(both) + number * len(validation), fields, progress)
-        seen = predict_rows(bundle, store, validation, stains=stains, tta=tta, progress=told)
-        rules[subset_name(stains)] = fit_rule(**known | {"logits": seen}, **asdict(how))
+        seen = look_at_rows(bundle, store, validation, stains=stains, tta=tta, progress=told)
+        rules[subset_name(stains)] = fit_rule(**known | {"logits": seen.logits}, **asdict(how))
+        held_out[subset_name(stains)] = (_some(seen.embeddings[apart[: len(validation)]], 1),)
     parts = {
         "validation": _predictions(table, validation, own, cross_fitted(**known, **asdict(how))),
         "test": _predictions(table, test, new, answer(rule, new)),
@@ -105,6 +112,7 @@ def _judge_parts(run: Run, store: Store, split: Split, how: How, progress: Progr
         leaks=leaks(groups, learnt=_learnt_from(rows), judged=test) if groups else None,
         fitted=parts["validation"],
         tested=parts["test"],
+        held_out=held_out,
     )
 
 
@@ -113,7 +121,8 @@ def _judge_folds(run: Run, store: Store, folds: Folds, how: How, progress: Progr
     table, groups = grouped_table(store), audited_groups(store)
     partial = _partial_stains(run.bundle())  # which refuses where folds are still to be trained
     fields = len(store) * (1 + len(partial))
-    logits = _out_of_fold(run, store, folds, how, progress=_from(0, fields, progress))
+    logits, far = _out_of_fold(run, store, folds, how, progress=_from(0, fields, progress))
+    held_out = {subset_name(_names(store)): far}
     fold_of = np.empty(len(store), np.intp)
     found = Leaks(0, 0, 0)
     for fold in range(folds.count):
@@ -126,7 +135,7 @@ def _judge_folds(run: Run, store: Store, folds: Folds, how: How, progress: Progr
     rules: dict[str, AnswerRule] = {}
     for number, stains in enumerate(partial, start=1):
         told = _from(number * len(store), fields, progress)
-        seen = _out_of_fold(run, store, folds, how, stains=stains, progress=told)
+        seen, held_out[subset_name(stains)] = _out_of_fold(run, store, folds, how, stains=stains, progress=told)
         rules[subset_name(stains)] = fit_rule(**known | {"logits": seen}, **asdict(how))
     everything = np.arange(len(store))
     said = _predictions(table, everything, logits, cross_fitted(**known, **asdict(how), blocks=fold_of))
@@ -139,6 +148,7 @@ def _judge_folds(run: Run, store: Store, folds: Folds, how: How, progress: Progr
         leaks=found if groups else None,
         fitted=said.rows(np.flatnonzero(fold_of % 2 == 0)),
         tested=said.rows(np.flatnonzero(fold_of % 2 == 1)),
+        held_out=held_out,
     )
 
 
@@ -156,15 +166,38 @@ def _out_of_fold(
     *,
     stains: Collection[str] | None = None,
     progress: Progress | None = None,
-) -> NDArray[np.float32]:
-    """Return the logits (fields, classes) of each field's network that did not learn it, given all or these stains."""
-    logits, done = np.empty(store.targets.shape, np.float32), 0
+) -> tuple[NDArray[np.float32], tuple[NDArray[np.float32], ...]]:
+    """Look at each field, all stains or these, with the network that did not learn it.
+
+    Returns:
+        The logits (fields, classes), and for each network the embeddings of what it is held out from.
+    """
+    table, logits = grouped_table(store), np.empty(store.targets.shape, np.float32)
+    held_out: list[NDArray[np.float32]] = []
+    done = 0
     for fold, member in enumerate(run.folds):
-        test = rows_of(folds.split(fold), store.ids)["test"]
+        rows = rows_of(folds.split(fold), store.ids)
         told = _from(done, len(store), progress)
-        logits[test] = predict_rows(member.bundle(), store, test, stains=stains, tta=how.poses > 1, progress=told)
-        done += len(test)
-    return logits
+        seen = look_at_rows(member.bundle(), store, rows["test"], stains=stains, tta=how.poses > 1, progress=told)
+        logits[rows["test"]] = seen.logits
+        held_out.append(_some(seen.embeddings[_apart(table, rows["test"], rows["train"])], folds.count))
+        done += len(rows["test"])
+    return logits, tuple(held_out)
+
+
+def _names(store: Store) -> list[str]:
+    return [stain.name for stain in store.stains]
+
+
+def _apart(table: LabelTable, rows: NDArray[np.intp], learnt: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Tell of each row whether none of its group was learnt from."""
+    groups = {table.groups[row] for row in learnt}
+    return np.array([table.groups[row] not in groups for row in rows], bool)
+
+
+def _some(embeddings: NDArray[np.float32], networks: int) -> NDArray[np.float32]:
+    """Return as many embeddings, evenly spread, as one of several networks may keep."""
+    return embeddings[spread(len(embeddings), MOST_DISTANCES // networks)]
 
 
 def _learnt_from(rows: Mapping[str, NDArray[np.intp]]) -> NDArray[np.intp]:

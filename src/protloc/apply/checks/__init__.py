@@ -1,0 +1,1 @@
+"""Checks of one field in memory: what may be wrong with it."""

@@ -1,0 +1,1 @@
+"""The commands, each a translation into one library call."""

@@ -1,0 +1,1 @@
+"""The model as a page and an interface on the web."""
