@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -61,6 +62,12 @@ def test_what_bears_no_pixels_is_left_out() -> None:
     assert open_container(decorated).content == plain
     assert open_container(saved("JPEG", comment=b"secret", exif=b"Exif\0\0secret")).content == saved("JPEG")
     assert b"secret" not in open_container(saved("JPEG", comment=b"secret", exif=b"Exif\0\0secret")).content
+
+
+def test_the_largest_page_of_a_stack_counts() -> None:
+    pages = [np.zeros(shape, np.uint8) for shape in ((10, 12), (30, 8))]
+    container = open_container(cv2.imencodemulti(".tif", pages)[1].tobytes())
+    assert (container.width, container.height) == (12, 30)
 
 
 def test_pages_are_counted_without_thumbnails() -> None:

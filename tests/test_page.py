@@ -301,6 +301,7 @@ def test_another_model_is_asked_about_the_same_files(page: Page, files: list[Pat
     assert page.get_by_role("combobox", name="Model").locator("option").all_inner_texts() == ["starter", "small"]
     page.get_by_role("combobox", name="Model").select_option("small")
     expect(page.locator("#caution")).to_be_hidden()
+    expect(page.locator("#notes")).to_contain_text("simulated fields only")  # the answers are still the starter's
     page.get_by_role("button", name="Ask small about the same files").click()
     expect(page.locator("#status")).to_contain_text("answered by small")
     expect(page.locator("#again")).to_be_hidden()

@@ -65,7 +65,7 @@ def test_exchanged_stains_are_found(pictures, one, other):
     assert finding.severity is Severity.SERIOUS
     assert set(finding.stains) == {HPA_STAINS[one].name, HPA_STAINS[other].name}
     first, second = (HPA_STAINS[number].name for number in sorted((one, other), key=[BLUE, RED, YELLOW].index))
-    assert f"--stains {first}=_{second},{second}=_{first}" in finding.remedy
+    assert f"{first}=_{second},{second}=_{first}" in finding.remedy
 
 
 def test_blue_that_is_no_nuclei_is_told_without_a_better_guess(pictures):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import operator
 import os
 import signal
 import subprocess
@@ -416,3 +417,72 @@ def test_accepted_requests_are_finished_before_it_stops(running, tiny_world, sto
         assert [reply.result().json() for reply in replies] == [expected] * 4
     assert process.wait(60) in (0, -stop, 128 + stop)  # told to stop, it says so once all is done
     assert not Path(f"/proc/{decoder}").exists()
+
+
+def answered_by(bundle: Bundle, folder: Path, *ids: str, to: str = "predict") -> list[dict]:
+    """Ask a bundle about fields and return the answers."""
+    app = create_app({"one": Model("one", bundle)}, Limits(decoders=1))
+    with TestClient(app, base_url=HOST, raise_server_exceptions=False) as client:
+        reply = client.post(f"/v1/{to}?pictures=true", files=files_of(folder, *ids))
+    assert reply.status_code == 200, reply.text
+    return reply.json()["fields"]
+
+
+def test_a_bundles_bit_depth_is_that_of_uploads_too(bundle: Bundle, tmp_path: Path) -> None:
+    deep, pixels = replace(bundle, bit_depth=16), np.random.default_rng(1).integers(0, 4096, (SIDE, SIDE), np.uint16)
+    for stain in HPA_STAINS:
+        cv2.imwrite(str(tmp_path / f"a{stain.suffix}.png"), pixels)
+    (field,) = answered_by(deep, tmp_path, "a")
+    assert field["bit_depth"] == 16
+    told = {each["name"]: each["probability"] for each in field["classes"]}
+    said = predict(deep, tmp_path).answers.probabilities[0]
+    assert [told[name] for name in bundle.vocabulary.names] == pytest.approx(said.tolist(), abs=1e-5)
+    plain = predict(bundle, tmp_path).answers.probabilities[0]
+    assert said.tolist() != pytest.approx(plain.tolist(), abs=1e-3)
+
+
+def test_each_tile_has_its_own_answer_picture_and_heat(bundle: Bundle, tiny_world) -> None:
+    tiled = replace(bundle, tile=SIDE // 2)
+    said = predict(tiled, tiny_world.images)
+    fields = answered_by(tiled, tiny_world.images, "f003")
+    assert [field["id"] for field in fields] == [name for name in said.ids if name.startswith("f003.")]
+    assert len(fields) > 1
+    assert {field["source"] for field in fields} == {"f003"}
+    for field in fields:
+        told = {each["name"]: each["probability"] for each in field["classes"]}
+        probabilities = said.answers.probabilities[said.ids.index(field["id"])]
+        assert [told[name] for name in bundle.vocabulary.names] == pytest.approx(probabilities.tolist(), abs=1e-5)
+    assert len({field["pictures"][0]["png"] for field in fields}) == len(fields)
+    explained = answered_by(tiled, tiny_world.images, "f003", to="explain")
+    assert [field["id"] for field in explained] == [field["id"] for field in fields]
+    assert all(len(field["maps"]) == 3 for field in explained)
+
+
+def test_a_charset_that_is_none_is_told(client: TestClient) -> None:
+    kind = "multipart/form-data; boundary=x; charset=undefined"
+    body = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--x--\r\n'
+    reply = client.post("/v1/predict", content=body, headers={"content-type": kind})
+    assert reply.status_code in (400, 422), reply.text
+
+
+def test_a_mistake_of_our_own_has_the_headers_too(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Model("one", bundle)
+    monkeypatch.setattr(model, "reply", operator.truediv)  # which takes no such arguments
+    with TestClient(create_app({"one": model}, Limits()), base_url=HOST) as client:
+        image = cv2.imencode(".png", np.full((SIDE, SIDE), 7, np.uint8))[1].tobytes()
+        reply = client.post("/v1/predict", files=[("files", ("a_green.png", image))])
+    assert reply.status_code == 500
+    assert all(reply.headers[name] == value for name, value in HEADERS.items())
+    assert "detail" in reply.json()
+
+
+def test_a_decoder_that_dies_while_it_starts_is_told(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(protloc.serve.decoding, "work", operator.add)  # which cannot add a pipe and a number
+    pool = DecodePool(1, seconds=60, memory=2**30)
+    with pytest.raises(DecodingError, match="no process could be started"):
+        pool.submit(Job((), Model("one", bundle).reading(None, 100), ())).result()
+    assert pool.pids() == []
+    pool.close()
+    assert "TypeError" in capfd.readouterr().err

@@ -135,7 +135,8 @@ def _of_store(
     names = {stain.name for stain in stains or store.stains}
     batches = stored_batches(bundle, store, np.arange(len(store)), stains=names, progress=progress)
     labels = labels or (store.table if store.labelled else None)
-    told = _labels_of(store.ids, labels)
+    tiled = store.tile is not None and labels is not None and labels.rows.keys().isdisjoint(store.ids)
+    told = _labels_of([each.rpartition(".")[0] for each in store.ids] if tiled else store.ids, labels)
     there = tuple(stain.name for stain in bundle.stains if stain.name in names)
     vocabulary = labels.vocabulary if labels else store.vocabulary
     return Embedded(store.ids, embeddings(bundle, batches), told, vocabulary, model_hash(bundle), there)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from protloc.atlas.files import StrPath, write_csv, write_parquet
+from protloc.atlas.files import StrPath, check_folder, write_csv, write_parquet
 from protloc.atlas.vocabulary import Vocabulary
 from protloc.errors import SettingsError
 from protloc.judge.answering import AnswerRule, Answers, answer
@@ -149,10 +149,11 @@ def check_output(file: Path) -> None:
     """Refuse, before hours of work, a file whose ending names no format.
 
     Raises:
-        SettingsError: if its ending is not ``.csv`` or ``.parquet``.
+        SettingsError: if its ending is not ``.csv`` or ``.parquet``, or its folder is a file.
     """
     if file.suffix not in _WRITERS:
         raise SettingsError(f"--out: {file} ends in {file.suffix!r}, expected .csv or .parquet.")
+    check_folder(file.parent)
 
 
 def rejected_file(file: Path) -> Path:

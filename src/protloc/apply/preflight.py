@@ -17,7 +17,7 @@ from protloc.apply.checks.finding import Fault, Finding, Severity
 from protloc.apply.checks.pixel_size import stated_pixel_size
 from protloc.apply.checks.planes import check_planes
 from protloc.apply.embed import embeddings
-from protloc.apply.given import BATCH, GivenFields, fields_given, in_channels
+from protloc.apply.given import BATCH, GivenFields, batch_of, fields_given, in_channels
 from protloc.atlas.files import StrPath
 from protloc.atlas.images import FieldFiles, FieldPlanes, cut_tiles, read_planes, shrink
 from protloc.atlas.reading import Reading, in_order
@@ -110,8 +110,9 @@ def preflight(
     reference = reference_for(bundle, given.names)
     look = partial(_examine, given, pixel_size, with_images=bool(reference))
     findings: dict[str, tuple[Finding, ...]] = {}
-    examined = in_order(look, given.fields, jobs=jobs, ahead=BATCH)
-    for some in _batched(zip(given.fields, examined, strict=True), BATCH):
+    several = BATCH if given.reading.tile is None else 1  # of tiles a field has many
+    examined = in_order(look, given.fields, jobs=jobs, ahead=several)
+    for some in _batched(zip(given.fields, examined, strict=True), several):
         far = _far_of(bundle, reference, [images for _, (_, images) in some])
         for (files, (found, _)), farther in zip(some, far, strict=True):
             findings[files.id] = (*found, *farther)
@@ -151,7 +152,7 @@ def check_field(
     if not reference:
         return found
     if embedding is None:
-        embedding = embeddings(bundle, [_images(bundle, planes, stains, tile)])
+        embedding = _embedded(bundle, _images(bundle, planes, stains, tile))
     return (*found, *check_distance(reference, embedding))
 
 
@@ -216,8 +217,10 @@ def _check_tile(files: FieldFiles, planes: FieldPlanes, tile: int | None) -> Non
 
 def _unreadable(given: GivenFields, files: FieldFiles, why: str) -> Finding:
     missing = tuple(name for name in given.names if name not in files.names)
-    sentence, _, remedy = why.partition(". ")
-    return Finding(Fault.MISSING if missing else Fault.UNREADABLE, Severity.SERIOUS, f"{sentence}.", remedy, missing)
+    named = files.id if why.startswith(files.id) else ""  # an id may have a full stop too
+    sentence, _, remedy = why.removeprefix(named).partition(". ")
+    fault = Fault.MISSING if missing else Fault.UNREADABLE
+    return Finding(fault, Severity.SERIOUS, f"{named}{sentence}.", remedy, missing)
 
 
 def _images(bundle: Bundle, planes: FieldPlanes, stains: Sequence[Stain], tile: int | None) -> Fields:
@@ -235,8 +238,13 @@ def _far_of(
     read = [each for each in images if each is not None and len(each)]
     if not reference or not read:
         return [() for _ in images]
-    made = iter(np.split(embeddings(bundle, read), np.cumsum([len(each) for each in read])[:-1]))
+    made = iter(np.split(_embedded(bundle, np.concatenate(read)), np.cumsum([len(each) for each in read])[:-1]))
     return [tuple(check_distance(reference, next(made))) if each is not None and len(each) else () for each in images]
+
+
+def _embedded(bundle: Bundle, images: Fields) -> NDArray[np.float32]:
+    size = batch_of(bundle.side)
+    return embeddings(bundle, (images[start : start + size] for start in range(0, len(images), size)))
 
 
 def _notes(bundle: Bundle, given: Sequence[str], reference: Sequence[Reference]) -> Iterator[str]:

@@ -137,7 +137,8 @@ def _walk_tiff(content: bytes) -> Container:
     if first.get(_PHOTOMETRIC) == 0 and first.get(_BITS, 1) > 8:
         raise ValueError("it stores white as 0 in more than 8 bits, which decoders mistake")
     stains = first.get(_SAMPLES, 1) if gray else 1
-    return Container("TIFF", first.get(_WIDTH, 0), first.get(_HEIGHT, 0), images, stains, content)
+    width, height = (max((page.get(tag, 0) for page in pages), default=0) for tag in (_WIDTH, _HEIGHT))
+    return Container("TIFF", width, height, images, stains, content)
 
 
 def _tiff_pages(content: bytes) -> Iterator[dict[int, int]]:

@@ -239,7 +239,10 @@ def decode_stack(content: bytes, name: str, *, images: int, max_pixels: int = MA
     container = _opened(content, name, max_pixels)
     if container.images != images:
         raise ImageError(f"{name}: a stack of {container.images} images, expected {images}, one a stain, in order.")
-    read, pages = cv2.imdecodemulti(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        read, pages = cv2.imdecodemulti(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise ImageError(f"{name}: damaged, it cannot be decoded. Export or download it again.") from error
     planes: list[NDArray[Any]] = list(pages)
     if not read or len(planes) != images:
         raise ImageError(f"{name}: damaged, it cannot be decoded. Export or download it again.")

@@ -92,7 +92,13 @@ def sort_uploads(uploads: Sequence[Upload], stains: Sequence[Stain], *, needed: 
 
 
 def read_upload(
-    field: str, sorted_in: UploadedFields, contents: Mapping[str, bytes], stains: Sequence[Stain], *, max_pixels: int
+    field: str,
+    sorted_in: UploadedFields,
+    contents: Mapping[str, bytes],
+    stains: Sequence[Stain],
+    *,
+    max_pixels: int,
+    bit_depth: int | None = None,
 ) -> FieldPlanes:
     """Decode one field of uploads.
 
@@ -102,18 +108,20 @@ def read_upload(
         contents: File name to content.
         stains: Those to read, in order; a stack is read in the order of all of the model's stains.
         max_pixels: The most pixels an image may have.
+        bit_depth: Bits that 16-bit files have, or None where each field tells.
 
     Raises:
         ImageError: if a stain is missing, doubled, damaged, too large, or differs in size from the others.
     """
     if field in sorted_in.stacks:
-        return field_of(field, decode_stack(contents[field], field, images=len(stains), max_pixels=max_pixels), stains)
+        stack = decode_stack(contents[field], field, images=len(stains), max_pixels=max_pixels)
+        return field_of(field, stack, stains, bit_depth=bit_depth)
     names = [only_name(field, sorted_in.fields[field], stain, stains) for stain in stains]
     planes = [
         decode_plane(contents[name], name, stain, max_pixels=max_pixels)
         for name, stain in zip(names, stains, strict=True)
     ]
-    return field_of(field, planes, stains)
+    return field_of(field, planes, stains, bit_depth=bit_depth)
 
 
 def _is_stack(content: bytes) -> bool:

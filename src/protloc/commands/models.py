@@ -33,7 +33,7 @@ def predict(
     source: Annotated[Path, typer.Argument(help="Folder of images.")],
     out: Annotated[Path, typer.Option("--out", help="Table to write, .csv or .parquet.")],
     format_: Annotated[
-        Format, typer.Option("--format", help="Probabilities and answer, or Kaggle's Id,Predicted.")
+        Format, typer.Option("--format", help="table; long: a row a class, with intervals; kaggle: Id,Predicted.")
     ] = Format.table,
     stains: StainsOption = None,
     tile: TileOption = None,

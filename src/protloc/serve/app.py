@@ -158,7 +158,7 @@ def _add_questions(app: FastAPI, desk: _Desk) -> None:
         asked = desk.model(model)
         async with desk.admitted("explain"):
             decoded = await desk.decoded(request, asked, stains, preview=False, preflight=False)
-            return await run_in_threadpool(asked.explanation, decoded, classes=classes)
+            return await _result(asked.explain(decoded, classes=classes))
 
     @app.get("/v1/models")
     async def models() -> list[ModelFacts]:
@@ -170,12 +170,13 @@ def _add_questions(app: FastAPI, desk: _Desk) -> None:
         """Name the simulated fields that can be tried."""
         return list(example_names())
 
-    @app.get("/v1/examples/{name}", responses=told_as(404, 422))
+    @app.get("/v1/examples/{name}", responses=told_as(404, 422, 503, 504))
     async def example(name: str) -> Example:
         """Return a simulated field: files to be sent to /v1/predict."""
         if name not in example_names():
             raise HTTPException(404, f"No example is called so, expected one of {', '.join(example_names())}.")
-        return await run_in_threadpool(simulated_example, name)
+        async with desk.admitted("examples"):
+            return await run_in_threadpool(simulated_example, name)
 
 
 def _add_state(app: FastAPI, desk: _Desk) -> None:

@@ -54,8 +54,9 @@ class DecodedField:
 
     Attributes:
         id: The field's id; of a tile with its place.
+        source: The field's id, of a tile too.
         image: The stains that are given, (stains given, side, side), uint8.
-        preview: The same of the whole field, at most ``PREVIEW`` px a side; None if it was not asked for.
+        preview: The same, at most ``PREVIEW`` px a side, to be shown; None if it was not asked for.
         height: Of the source, in px.
         width: Of the source, in px.
         bit_depth: Bits of the pixels.
@@ -63,6 +64,7 @@ class DecodedField:
     """
 
     id: str
+    source: str
     image: NDArray[np.uint8]
     preview: NDArray[np.uint8] | None
     height: int
@@ -122,6 +124,8 @@ class DecodePool:
     def _run(self, job: Job) -> Decoded:
         worker: _Worker | None = getattr(self._own, "worker", None)
         if worker is None or not worker.process.is_alive():
+            if worker is not None:
+                self._end(worker.process)
             worker = self._own.worker = self._started()
         try:
             worker.connection.send(job)
@@ -140,7 +144,11 @@ class DecodePool:
         process.start()
         theirs.close()
         self._processes.add(process)
-        if not ours.poll(START) or ours.recv() != "ready":
+        try:
+            ready = ours.poll(START) and ours.recv() == "ready"
+        except (EOFError, OSError):
+            ready = False
+        if not ready:
             self._end(process)
             raise DecodingError("no process could be started to read the images. Try again.")
         return _Worker(process, ours)
@@ -177,7 +185,10 @@ def decode(job: Job) -> Decoded:
     rejected = dict(found.rejected)
     for field in sorted({*found.fields, *found.stacks}):
         try:
-            planes = read_upload(field, found, contents, found.stains, max_pixels=job.reading.max_pixels)
+            reading = job.reading
+            planes = read_upload(
+                field, found, contents, found.stains, max_pixels=reading.max_pixels, bit_depth=reading.bit_depth
+            )
             findings = _checked(planes, found, job, _pixel_size(field, found, contents))
             fields += _decoded(field, planes, job, findings)
         except (ImageError, MemoryError) as error:
@@ -201,15 +212,16 @@ def _checked(planes: FieldPlanes, found: UploadedFields, job: Job, pixel_size: f
 def _decoded(field: str, planes: FieldPlanes, job: Job, findings: tuple[Finding, ...]) -> list[DecodedField]:
     side, tile = job.reading.side, job.reading.tile
     if tile is None:
-        images = {field: shrink(planes, side=side)}
+        shown = min(planes.height, planes.width, PREVIEW)
+        images, previews = {"": shrink(planes, side=side)}, {"": shrink(planes, side=shown) if job.preview else None}
     elif min(planes.height, planes.width) < tile:
         raise ImageError(f"{field}: {planes.width}x{planes.height} px, smaller than the model's tiles of {tile} px.")
     else:
-        images = {f"{field}.{name}": image for name, image in cut_tiles(planes, tile=tile, side=side).items()}
-    square = min(planes.height, planes.width)
-    preview = shrink(planes, side=min(square, PREVIEW)) if job.preview else None
+        images = cut_tiles(planes, tile=tile, side=side)
+        previews = cut_tiles(planes, tile=tile, side=min(tile, PREVIEW)) if job.preview else {}
+    size = planes.height, planes.width, planes.bit_depth
     return [
-        DecodedField(name, image, preview, planes.height, planes.width, planes.bit_depth, findings)
+        DecodedField(f"{field}.{name}" if name else field, field, image, previews.get(name), *size, findings)
         for name, image in images.items()
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from threading import Lock
 
 import numpy as np
 from pydantic import BaseModel
@@ -14,6 +15,9 @@ from protloc.serve.replies import png_of
 
 SIDE, SEED, LOOKED_THROUGH = 512, 20, 400
 SHOWN = ("Nucleoplasm", "Mitochondria", "Golgi apparatus", "Microtubules", "Nucleoli", "Plasma membrane")
+
+
+_ONE_DRAWS = Lock()
 
 
 class ExampleFile(BaseModel):
@@ -36,9 +40,14 @@ def example_names() -> tuple[str, ...]:
     return SHOWN
 
 
-@cache
 def simulated_example(name: str) -> Example:
-    """Draw the first planned field whose only compartment is ``name``."""
+    """Draw the first planned field whose only compartment is ``name``, once."""
+    with _ONE_DRAWS:
+        return _drawn(name)
+
+
+@cache
+def _drawn(name: str) -> Example:
     vocabulary = load_vocabulary("kaggle2018")
     plans = plan_fields(LOOKED_THROUGH, side=SIDE, seed=SEED, balanced=True)
     wanted = [vocabulary.compartments[vocabulary.names.index(name)].id]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
@@ -75,11 +76,25 @@ class Guard:
         if refused is not None:
             await refused(scope, receive, with_headers)
             return
-        await self._app(scope, _counting(receive, self._limits.upload_bytes), with_headers)
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await with_headers(message)
+
+        try:
+            await self._app(scope, _counting(receive, self._limits.upload_bytes), noted)
+        except Exception:
+            logging.getLogger("uvicorn.error").exception("A request failed.")
+            if begun:
+                raise
+            await told(500, "This is a mistake of the server's own. Its log tells more.")(scope, receive, with_headers)
 
     def _refused(self, scope: Scope) -> JSONResponse | None:
         headers = Headers(scope=scope)
-        host = headers.get("host", "").rsplit(":", 1)[0] if "]" not in headers.get("host", "") else "[::1]"
+        named = headers.get("host", "")
+        host = named[: named.index("]") + 1] if named.startswith("[") and "]" in named else named.rsplit(":", 1)[0]
         if "*" not in self._limits.hosts and host not in self._limits.hosts:
             return told(421, f"This server is not called {host!r}. Name it with --host.")
         origin = headers.get("origin")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
@@ -60,7 +59,7 @@ class Model:
         self.facts: ModelFacts = facts_of(name, bundle, atlas=0 if atlas is None else len(atlas))
         self._usual = {} if bundle.folder is None else read_references(bundle.folder)
         self._engine = Engine(bundle)
-        self._one_explains = threading.Lock()  # gradients need memory, and the processors are busy with one
+        self._explainer = ThreadPoolExecutor(1, thread_name_prefix="explain")  # one has the processors busy
 
     @cached_property
     def _explaining(self) -> Ensemble:
@@ -70,6 +69,7 @@ class Model:
     def close(self) -> None:
         """Answer what was asked, then end."""
         self._engine.close()
+        self._explainer.shutdown(cancel_futures=True)
 
     def reading(self, stains: str | None, pixels: int) -> Reading:
         """Return how uploads are read for this model.
@@ -112,13 +112,15 @@ class Model:
             adapt: Whether to fit the answers to these fields; as the model wants if None.
         """
         ids = tuple(field.id for field in decoded.fields)
-        said = predictions_of(self.bundle, ids, looked.logits, given=decoded.stains, adapt=adapt)
+        several = len({field.source for field in decoded.fields})
+        said = predictions_of(self.bundle, ids, looked.logits, given=decoded.stains, fields=several, adapt=adapt)
         found = None if self.atlas is None else self.atlas.search(looked.embeddings, NEIGHBOURS, ids=ids)
         stains = [stain for stain in self.bundle.stains if stain.name in decoded.stains]
         usual = self._usual.get(subset_name(decoded.stains), ())
         fields = [
             FieldAnswer(
                 id=field.id,
+                source=field.source,
                 width=field.width,
                 height=field.height,
                 bit_depth=field.bit_depth,
@@ -137,6 +139,10 @@ class Model:
             notes=list(said.notes),
         )
 
+    def explain(self, decoded: Decoded, *, classes: int) -> Future[Explanation]:
+        """Tell where in fields the model sees what it says, when those before are told; see :meth:`explanation`."""
+        return self._explainer.submit(self.explanation, decoded, classes=classes)
+
     def explanation(self, decoded: Decoded, *, classes: int) -> Explanation:
         """Tell where in fields the model sees what it says.
 
@@ -145,12 +151,11 @@ class Model:
             classes: How many classes of each, the most probable first.
         """
         images, each = self.images(decoded), range(0, len(decoded.fields), EXPLAINED_AT_ONCE)
-        with self._one_explains:
-            fields = [
-                field
-                for start in each
-                for field in self._some_explained(decoded, images, slice(start, start + EXPLAINED_AT_ONCE), classes)
-            ]
+        fields = [
+            field
+            for start in each
+            for field in self._some_explained(decoded, images, slice(start, start + EXPLAINED_AT_ONCE), classes)
+        ]
         return Explanation(model=self.name, fields=fields, rejected=decoded.rejected)
 
     def _some_explained(

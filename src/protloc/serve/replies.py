@@ -65,6 +65,7 @@ class FieldAnswer(BaseModel):
     """What the model says of one field."""
 
     id: str
+    source: str = Field(description="The field it is of; another than the id where a model looks at tiles.")
     width: int = Field(description="Of the source, in px.")
     height: int = Field(description="Of the source, in px.")
     bit_depth: int

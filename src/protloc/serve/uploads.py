@@ -50,7 +50,7 @@ async def read_uploads(request: Request, limits: Limits) -> tuple[Upload, ...]:
     parser = _InMemory(request.headers, request.stream(), max_files=limits.files, max_fields=8)
     try:
         form = await parser.parse()
-    except (MultiPartException, KeyError) as error:
+    except (MultiPartException, KeyError, ValueError) as error:  # a charset that is none is a ValueError
         raise HTTPException(400, f"The form cannot be read: {error}") from error
     try:
         files = [part for part in form.getlist(FIELD) if isinstance(part, UploadFile)]

@@ -57,6 +57,9 @@ def demo(
 ) -> Demonstration:
     """Simulate, prepare, audit, split, train, evaluate and embed. Interrupted, the same call goes on where it was.
 
+    The recipe ``standard`` starts from the weights of the starter model, which learnt from other simulated fields: from
+    ImageNet's these few minutes reach a third of its macro-F1.
+
     Args:
         out: Folder for everything.
         fields: How many fields to simulate.
@@ -78,7 +81,7 @@ def demo(
         prepared.store,
         recipe=recipe,
         run=out / "run",
-        overrides=[f"seed={seed}", f"epochs={epochs}"],
+        overrides=[f"seed={seed}", f"epochs={epochs}", *(["weights=starter"] if recipe == "standard" else [])],
         say=say,
         show_progress=show_progress,
     )

@@ -49,6 +49,8 @@ class NeighboursResult:
         if k:
             typical = float(np.median(self.found.similarities[:, 0]))
             told.append(f"Similarity of the nearest: {typical:.2f} in the middle, 1 would be alike to the model.")
+        if all(labels is None for each in self.found.labels for labels in each):
+            told.append("None of them is labelled: make the index with protloc embed … --labels.")
         if self.queries.stains != self.index.stains:
             told.append(
                 f"The fields have the stains {', '.join(self.queries.stains)}, those of the index "

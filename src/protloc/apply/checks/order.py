@@ -33,7 +33,8 @@ def check_order(look: Look, nuclei: Mapping[str, Nuclei]) -> Iterator[Finding]:
     if best is not None:
         yield _finding(
             f"The blue image does not look like nuclei, but the {best} image does.",
-            f"Check the channels; if exchanged, say --stains blue=_{best},{best}=_blue with the others as they are.",
+            f"Check the channels; if exchanged, exchange what --stains names for blue and {best}, as in "
+            f"blue=_{best},{best}=_blue, the others as they are.",
             (NUCLEI, best),
         )
         return
@@ -48,7 +49,8 @@ def check_order(look: Look, nuclei: Mapping[str, Nuclei]) -> Iterator[Finding]:
         yield _finding(
             "The red and the yellow image seem exchanged: the one called yellow reaches further into the cells, as "
             "microtubules do.",
-            "Check the channels; if exchanged, say --stains red=_yellow,yellow=_red with the others as they are.",
+            "Check the channels; if exchanged, exchange what --stains names for red and yellow, as in "
+            "red=_yellow,yellow=_red, the others as they are.",
             (MICROTUBULES, RETICULUM),
         )
 

@@ -57,6 +57,8 @@ function told() {
   const model = models.find((each) => each.name === $("model").value);
   $("caution").textContent = model.caution;
   $("caution").hidden = !model.caution;
+  const notes = (visit?.reply.notes ?? []).filter((note) => note !== model.caution); // that stands above
+  $("notes").replaceChildren(...notes.map((note) => made("li", { textContent: note })));
   $("named").textContent = model.suffixes.map((suffix) => `1${suffix}.png`).join(", ");
   $("order").textContent = model.stains.join(", ");
   $("stains").placeholder = model.stains.map((name, place) => `${name}=${model.suffixes[place]}`).join(",");
@@ -120,8 +122,6 @@ async function open(chosen) {
   visit = chosen;
   const { reply } = visit;
   $("which").replaceChildren(...reply.fields.map((each) => option(each.id)));
-  const caution = models.find((each) => each.name === reply.model).caution; // stands above already
-  $("notes").replaceChildren(...reply.notes.filter((note) => note !== caution).map((note) => made("li", { textContent: note })));
   $("seen").hidden = $("answers").hidden = $("history").hidden = false;
   $("visits").replaceChildren(...visits.map(visitLine));
   told();
@@ -247,7 +247,7 @@ async function heatOf(from, here, name) {
 }
 
 async function explained(from, here, classes) {
-  const own = from.files.filter((file) => file.name.startsWith(here.id));
+  const own = from.files.filter((file) => file.name.startsWith(here.source));
   const reply = await question("v1/explain", { ...from, files: own.length ? own : from.files }, { classes: String(classes) });
   return reply.fields.find((each) => each.id === here.id);
 }
