@@ -138,11 +138,16 @@ def write_predictions(predictions: Predictions, file: StrPath, *, style: str = "
     styles = {"table": predictions.table, "long": predictions.long_table, "kaggle": predictions.submission}
     if style not in styles:
         raise SettingsError(f"--format: {style!r}, expected table, long or kaggle.")
-    _WRITERS[file.suffix](file, styles[style]())
+    write_table(file, styles[style]())
     listed = rejected_file(file)
     listed.unlink(missing_ok=True)
     if len(predictions.rejected):
         write_csv(listed, predictions.rejected)
+
+
+def write_table(file: Path, table: pd.DataFrame) -> None:
+    """Write a table as the ending of its file says; see :func:`check_output`."""
+    _WRITERS[file.suffix](file, table)
 
 
 def check_output(file: Path) -> None:

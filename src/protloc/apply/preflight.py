@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from protloc.apply.checks.finding import Fault, Finding, Severity
-from protloc.apply.checks.pixel_size import stated_pixel_size
+from protloc.apply.checks.pixel_size import PLAUSIBLE, stated_pixel_size
 from protloc.apply.checks.planes import check_planes
 from protloc.apply.embed import embeddings
 from protloc.apply.given import BATCH, GivenFields, batch_of, fields_given, in_channels
@@ -30,7 +30,6 @@ from protloc.progress import Progress
 
 FAR = 0.01  # of fields like those of the atlas lie farther from it
 SHOWN = 5  # ids in a sentence
-PIXEL_SIZES = (0.005, 5.0)  # µm
 
 Fields = NDArray[np.uint8]
 _Item = TypeVar("_Item")
@@ -187,7 +186,7 @@ def reference_for(bundle: Bundle, stains: Sequence[str]) -> tuple[Reference, ...
 
 
 def _check_pixel_size(pixel_size: float | None) -> None:
-    if pixel_size is not None and not PIXEL_SIZES[0] <= pixel_size <= PIXEL_SIZES[1]:
+    if pixel_size is not None and not PLAUSIBLE[0] <= pixel_size <= PLAUSIBLE[1]:
         raise SettingsError(
             f"--pixel-size: {pixel_size:g} µm, expected 0.005 to 5 µm. HPA's fields of 2048 px have 0.08 µm."
         )

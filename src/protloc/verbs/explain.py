@@ -25,14 +25,13 @@ from protloc.apply.explain import (
 )
 from protloc.apply.given import GivenFields, fields_given
 from protloc.apply.predict import predict
-from protloc.apply.predictions import Predictions
+from protloc.apply.predictions import VERDICTS, Predictions
 from protloc.atlas.file_names import file_names
 from protloc.atlas.files import StrPath, atomic_file, atomic_folder, check_folder, write_csv
 from protloc.atlas.reading import Reading
 from protloc.atlas.stains import Stain
 from protloc.errors import ProtlocError
 from protloc.judge.prior import Prior
-from protloc.judge.three_way import ABSENT, ASK, PRESENT
 from protloc.learn.bundle import Bundle
 from protloc.progress import Progress
 from protloc.show.figures import png_bytes
@@ -42,7 +41,6 @@ from protloc.show.page import plural
 TABLE, REJECTED, OVERLAYS, FIELDS = "explanations.csv", "rejected.csv", "overlays", "fields"
 WRITTEN = {TABLE, REJECTED, OVERLAYS, FIELDS}
 AT_ONCE = 16  # fields in memory
-ANSWERS = {PRESENT: "present", ASK: "ask", ABSENT: "absent"}
 NEEDED_NOTE = (
     "What {stains} {add} cannot be told by leaving {them} out: the model never learnt to answer without {them}."
 )
@@ -195,7 +193,7 @@ class _Field:
         return {
             "probability": float(said.probabilities[self.row, column]),
             "called": "yes" if said.called[self.row, column] else "no",
-            "answer": ANSWERS[int(said.verdicts[self.row, column])],
+            "answer": VERDICTS[int(said.verdicts[self.row, column])],
         }
 
     def _found(self, heat: NDArray[np.float32], adds: NDArray[np.float64]) -> dict[str, object]:

@@ -10,8 +10,8 @@ import numpy as np
 
 from protloc.apply.embedded import Embedded, embed_fields
 from protloc.apply.neighbours import Index, Neighbours
-from protloc.apply.predictions import check_output, rejected_file
-from protloc.atlas.files import StrPath, check_folder, write_csv, write_parquet
+from protloc.apply.predictions import check_output, rejected_file, write_table
+from protloc.atlas.files import StrPath
 from protloc.atlas.reading import Reading
 from protloc.atlas.stains import Stain
 from protloc.learn.bundle import Bundle
@@ -100,13 +100,11 @@ def neighbours(
     """
     out = Path(out)
     check_output(out)
-    check_folder(out.parent)
     atlas = Index.read(index, bundle, way="approximate" if approximate else "streamed")
     queries = embed_fields(bundle, source, stains=stains, reading=reading, jobs=jobs, progress=progress)
     found = atlas.search(queries.embeddings, k, ids=queries.ids)
     votes = out.with_name(f"{out.stem}.votes{out.suffix}")
-    write = write_csv if out.suffix == ".csv" else write_parquet
-    write(out, found.table(queries.ids))
-    write(votes, found.vote_table(queries.ids))
+    write_table(out, found.table(queries.ids))
+    write_table(votes, found.vote_table(queries.ids))
     write_rejected(out, queries.rejected)
     return NeighboursResult(out, votes, atlas, queries, found)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from protloc.apply.predictions import check_output
+from protloc.apply.predictions import check_output, write_table
 from protloc.apply.preflight import Preflight, preflight
-from protloc.atlas.files import StrPath, write_csv, write_parquet
+from protloc.atlas.files import StrPath
 from protloc.atlas.reading import Reading
 from protloc.atlas.stains import Stain
 from protloc.learn.bundle import Bundle
@@ -68,5 +68,5 @@ def preflight_fields(
         bundle, source, stains=stains, reading=reading, pixel_size=pixel_size, jobs=jobs, progress=progress
     )
     if file is not None:
-        (write_csv if file.suffix == ".csv" else write_parquet)(file, found.table())
+        write_table(file, found.table())
     return Checked(found, file)
