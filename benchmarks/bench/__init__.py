@@ -1,0 +1,1 @@
+"""What `make bench` runs: protloc beside its peers and the limits of the machine."""
