@@ -10,14 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from protloc.apply.predict import predict, predict_rows
+from protloc.apply.predict import predict
+from protloc.apply.rows import predict_rows
 from protloc.atlas.prepare import prepare
 from protloc.atlas.simulate import simulate
 from protloc.atlas.store import Store
 from protloc.judge.answering import AnswerRule
 from protloc.learn.backbones import build_network
 from protloc.learn.bundle import Bundle, Member, portable_state
-from protloc.learn.network import Normalisation
+from protloc.learn.model import Normalisation
 
 
 def untrained(backbone: str, store: Store) -> Bundle:

@@ -26,7 +26,8 @@ import numpy as np
 from fine_tuning import shifted_store
 from numpy.typing import NDArray
 
-from protloc.apply.predict import predict, predict_rows
+from protloc.apply.predict import predict
+from protloc.apply.rows import predict_rows
 from protloc.atlas.stains import parse_stains
 from protloc.atlas.store import Store
 from protloc.atlas.table import read_labels

@@ -25,7 +25,7 @@ from ship_starter import kaggle_prior
 from starter import METRICS, real_answers
 
 import protloc
-from protloc.apply.predict import predict_rows
+from protloc.apply.rows import predict_rows
 from protloc.curate.split import Split, rows_of
 from protloc.judge.answering import fit_rule
 from protloc.judge.metrics import mean_average_precision

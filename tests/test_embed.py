@@ -12,10 +12,11 @@ import torch
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-from protloc.apply.embed import embeddings, look, model_hash
+from protloc.apply.embed import embeddings, model_hash
 from protloc.apply.embedded import Embedded, embed_fields, has_compartments
 from protloc.apply.maps import field_map, principal_components
-from protloc.apply.predict import member_logits
+from protloc.apply.network_eye import look
+from protloc.apply.see import see
 from protloc.atlas.photographs import photographs_of
 from protloc.atlas.reading import Reading
 from protloc.atlas.stains import HPA_STAINS
@@ -25,7 +26,8 @@ from protloc.judge.answering import AnswerRule
 from protloc.learn.backbones import build_network
 from protloc.learn.bundle import Bundle, Member, ensemble, portable_state
 from protloc.learn.lite import LITE_BACKBONE
-from protloc.learn.network import FieldNetwork, Normalisation
+from protloc.learn.model import Normalisation
+from protloc.learn.network import FieldNetwork
 
 SIDE = 32
 
@@ -67,7 +69,7 @@ def test_the_last_layer_makes_the_logits_of_the_embeddings(tiny_world, backbone,
     assert found.dtype == np.float32
     state = of_it.members[0].state
     logits = found @ state[f"{last}.weight"].numpy().T + state[f"{last}.bias"].numpy()
-    np.testing.assert_allclose(logits, member_logits(of_it, [images])[0], atol=1e-4)
+    np.testing.assert_allclose(logits, see(of_it, [images]).logits[0], atol=1e-4)
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224"])
@@ -76,17 +78,17 @@ def test_embeddings_are_what_timm_calls_features_before_the_logits(tiny_world, b
     images = torch.from_numpy(tiny_world.store.images(np.arange(3)))
     both = FieldNetwork(network, Normalisation((0.0,) * 4, (1.0,) * 4))
     with torch.inference_mode():
-        seen = look(SimpleNamespace(members=[both]), images)  # pyright: ignore[reportArgumentType]
+        logits, found = look(SimpleNamespace(members=[both]), images)  # pyright: ignore[reportArgumentType]
         expected = network.forward_head(network.forward_features(images.float()), pre_logits=True)
-        np.testing.assert_array_equal(seen.logits[0], both(images))
-    np.testing.assert_allclose(seen.embeddings, expected, atol=1e-5)
+        np.testing.assert_array_equal(logits[0], both(images))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_a_look_leaves_no_ear_behind(bundle, tiny_store):
     network = bundle.network()
     with torch.inference_mode():
         for _ in range(2):
-            assert look(network, torch.from_numpy(tiny_store.images([0]))).embeddings.shape == (1, 128)
+            assert look(network, torch.from_numpy(tiny_store.images([0])))[1].shape == (1, 128)
     assert not any(layer._forward_pre_hooks for layer in network.modules())
 
 

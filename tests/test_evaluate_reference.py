@@ -13,9 +13,8 @@ import pytest
 
 from protloc.apply.embed import embeddings
 from protloc.apply.given import stored_batches
-from protloc.apply.predict import predict_rows
 from protloc.apply.preflight import reference_for
-from protloc.apply.rows import look_at_rows
+from protloc.apply.rows import predict_rows, see_rows
 from protloc.atlas.store import Store
 from protloc.curate.groups import GROUPS_FILE, Groups
 from protloc.curate.split import Folds, Split, rows_of
@@ -142,16 +141,16 @@ def test_too_few_fields_leave_no_reference_and_none_of_before(
 @pytest.mark.parametrize("tta", [False, True])
 def test_one_look_gives_logits_and_embeddings(store: Store, run: Run, tta) -> None:
     rows = np.array([5, 3, 70])
-    both = look_at_rows(run.bundle(), store, rows, stains=["green", "red"], tta=tta)
+    both = see_rows(run.bundle(), store, rows, stains=["green", "red"], tta=tta)
     expected = predict_rows(run.bundle(), store, rows, stains=["green", "red"], tta=tta)
-    np.testing.assert_allclose(both.logits, expected, atol=1e-6)
+    np.testing.assert_allclose(both.mean_logits, expected, atol=1e-6)
     np.testing.assert_allclose(both.embeddings, seen(run.bundle(), store, rows, "green", "red"), atol=1e-5)
     with pytest.raises(BundleError, match="its side are 32, the model's 64"):
-        look_at_rows(replace(run.bundle(), side=64), store, rows)
+        see_rows(replace(run.bundle(), side=64), store, rows)
     names = run.bundle().vocabulary
     other = replace(run.bundle(), vocabulary=replace(names, compartments=names.compartments[::-1]))
     with pytest.raises(BundleError, match="its classes are"):
-        look_at_rows(other, store, rows)
+        see_rows(other, store, rows)
 
 
 def test_what_is_usual_to_the_starter_is_learnt_from_validation_and_judged_on_test_fields(

@@ -30,7 +30,7 @@ from protloc.judge.answering import AnswerRule
 from protloc.judge.calibration import Calibration
 from protloc.learn.bundle import Bundle, Member, portable_state
 from protloc.learn.lite import LITE_BACKBONE, LiteNetwork
-from protloc.learn.network import Normalisation
+from protloc.learn.model import Normalisation
 from protloc.verbs.explain import explain
 
 SIDE = 32

@@ -18,7 +18,7 @@ from protloc.judge.answering import AnswerRule
 from protloc.judge.thresholds import Thresholds
 from protloc.learn.bundle import Bundle, Member, portable_state
 from protloc.learn.lite import LITE_BACKBONE, LiteNetwork
-from protloc.learn.network import Normalisation
+from protloc.learn.model import Normalisation
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "explanations.py"
 SIDE = 64

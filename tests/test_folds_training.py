@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from protloc.apply.predict import member_logits, predict_rows
+from protloc.apply.rows import predict_rows
+from protloc.apply.see import see
 from protloc.atlas.store import Store
 from protloc.curate.split import Folds, fold, rows_of
 from protloc.errors import RunError, SettingsError, SplitError
@@ -109,7 +110,7 @@ def test_the_bundle_averages_the_folds(store: Store, whole: FoldsResult) -> None
     run, rows = read_run(whole.run), np.arange(len(store))
     bundle = run.bundle()
     apart = [predict_rows(fold.bundle(), store, rows) for fold in run.folds]
-    np.testing.assert_allclose(member_logits(bundle, [store.images(rows)]), apart, atol=TOLERANCE)
+    np.testing.assert_allclose(see(bundle, [store.images(rows)]).logits, apart, atol=TOLERANCE)
     np.testing.assert_allclose(predict_rows(bundle, store, rows), np.mean(apart, axis=0), atol=TOLERANCE)
     assert np.ptp(apart, axis=0).max() > 1e-3
     assert bundle.rule == AnswerRule.plain(3)

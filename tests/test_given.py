@@ -15,7 +15,7 @@ from protloc.atlas.stains import HPA_STAINS, Stain
 from protloc.errors import BundleError, ImageError
 from protloc.judge.answering import AnswerRule
 from protloc.learn.bundle import Bundle, Member
-from protloc.learn.network import Normalisation
+from protloc.learn.model import Normalisation
 
 SIDE = 32
 ALL = tuple(stain.name for stain in HPA_STAINS)

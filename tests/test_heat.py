@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from protloc.apply.heat import VIEWS, as_grid, heat_maps, stage_names
 from protloc.learn.lite import LiteNetwork
-from protloc.learn.network import Ensemble, FieldNetwork, Normalisation
+from protloc.learn.model import Normalisation
+from protloc.learn.network import Ensemble, FieldNetwork
 
 SIDE = 64
 ONE_VIEW = VIEWS[:1]

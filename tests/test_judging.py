@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protloc.apply.predict import member_logits, predict_rows
+from protloc.apply.rows import predict_rows
+from protloc.apply.see import see
 from protloc.atlas.store import Store
 from protloc.curate.groups import GROUPS_FILE, Groups
 from protloc.curate.split import Folds, Split, rows_of
@@ -250,7 +251,7 @@ def blanked(bundle: Bundle, store: Store, rows: np.ndarray, *, seen: str) -> np.
     """Return the logits of fields of which all stains but some are black."""
     images = store.images(rows)
     images[:, [stain.name not in seen for stain in store.stains]] = 0
-    return member_logits(bundle, [images])[0]
+    return see(bundle, [images]).logits[0]
 
 
 def test_each_set_of_stains_has_a_rule_of_its_own(store: Store, folds: Folds, dropping: Run) -> None:

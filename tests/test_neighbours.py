@@ -28,7 +28,7 @@ from protloc.errors import BundleError, MissingExtraError, SettingsError, TableE
 from protloc.judge.answering import AnswerRule
 from protloc.learn.backbones import build_network
 from protloc.learn.bundle import Bundle, Member, portable_state
-from protloc.learn.network import Normalisation
+from protloc.learn.model import Normalisation
 from protloc.verbs.neighbours import neighbours
 
 SIDE = 32

@@ -23,7 +23,7 @@ import protloc
 from protloc.atlas.table import LabelTable
 from protloc.learn.backbones import build_network
 from protloc.learn.bundle import Bundle, Member, portable_state
-from protloc.learn.network import Normalisation
+from protloc.learn.model import Normalisation
 from protloc.serve.app import create_app
 from protloc.serve.examples import simulated_example
 from protloc.serve.limits import Limits

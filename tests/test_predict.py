@@ -12,8 +12,10 @@ import torch
 from scipy.special import expit
 
 from protloc.apply.answered import ENSEMBLE_NOTE, UNFITTED_NOTE
-from protloc.apply.predict import member_logits, predict, predict_rows
+from protloc.apply.predict import predict
 from protloc.apply.predictions import Predictions, rejected_file, write_predictions
+from protloc.apply.rows import predict_rows
+from protloc.apply.see import poses, see
 from protloc.atlas.photographs import photographs_of
 from protloc.atlas.prepare import prepare
 from protloc.atlas.reading import Reading
@@ -26,10 +28,9 @@ from protloc.judge.prior import Prior, matched
 from protloc.judge.shift import adapted
 from protloc.judge.three_way import Cuts
 from protloc.judge.thresholds import Thresholds
-from protloc.learn.augment import poses
 from protloc.learn.backbones import build_network
 from protloc.learn.bundle import Bundle, Member, ensemble, portable_state
-from protloc.learn.network import Normalisation
+from protloc.learn.model import Normalisation
 
 SIDE = 32
 FITTED = AnswerRule(
@@ -206,7 +207,7 @@ def test_a_model_that_needs_one_stain_takes_what_the_folder_has(frugal, tiny_wor
     answered = predict(frugal, images)
     fields = tiny_world.store.images(range(5))
     fields[:, [0, 3]] = 0  # red and yellow
-    np.testing.assert_allclose(answered.logits, member_logits(frugal, [fields])[0], atol=1e-5)
+    np.testing.assert_allclose(answered.logits, see(frugal, [fields]).logits[0], atol=1e-5)
     told = "No red or yellow image was given; the model answered by green and blue alone. " + UNFITTED_NOTE
     assert told in answered.summary(tmp_path / "x.csv")
     assert not any("image was given" in note for note in predict(frugal, tiny_world.images).notes)
@@ -220,7 +221,7 @@ def test_stains_that_are_named_are_looked_at_alone(frugal, tiny_world):
     )
     fields = tiny_world.store.images(rows)
     fields[:, [0, 2, 3]] = 0
-    np.testing.assert_allclose(answered.logits, member_logits(frugal, [fields])[0], atol=1e-5)
+    np.testing.assert_allclose(answered.logits, see(frugal, [fields]).logits[0], atol=1e-5)
     assert np.abs(answered.logits - predict(frugal, tiny_world.images).logits).max() > 1e-3
 
 
@@ -267,7 +268,7 @@ def test_a_store_of_some_stains_has_its_channels_found(frugal, tiny_world, tmp_p
 
 def test_a_clean_store_is_photographed(frugal, tiny_store):
     clean, rows = replace(tiny_store, clean=True), np.array([7, 2])
-    expected = member_logits(frugal, [photographs_of(clean, rows, seed=3)])[0]
+    expected = see(frugal, [photographs_of(clean, rows, seed=3)]).logits[0]
     np.testing.assert_allclose(predict_rows(frugal, clean, rows), expected, atol=1e-5)
     assert np.abs(expected - predict_rows(frugal, tiny_store, rows)).max() > 1e-3
 
@@ -317,11 +318,11 @@ def test_members_are_averaged_and_their_spread_is_told(pair, tiny_world):
 
 def test_members_may_be_had_apart(pair, tiny_store):
     rows = np.arange(10)
-    apart = member_logits(pair, [tiny_store.images(rows[:6]), tiny_store.images(rows[6:])])
+    apart = see(pair, [tiny_store.images(rows[:6]), tiny_store.images(rows[6:])]).logits
     assert apart.shape == (2, 10, 3)
     assert apart.dtype == np.float32
     np.testing.assert_allclose(apart.mean(axis=0), predict_rows(pair, tiny_store, rows), atol=1e-5)
-    assert member_logits(pair, []).shape == (2, 0, 3)
+    assert see(pair, []).logits.shape == (2, 0, 3)
 
 
 def test_a_rejected_field_has_no_spread(pair, tiny_world, tmp_path):
@@ -333,31 +334,30 @@ def test_a_rejected_field_has_no_spread(pair, tiny_world, tmp_path):
 
 
 def test_poses_are_the_eight_of_a_square():
-    field = torch.arange(2 * 9).reshape(1, 2, 3, 3)
-    by_hand = [
-        np.rot90(side, turns, (2, 3)) for side in (field.numpy(), field.numpy()[..., ::-1]) for turns in range(4)
-    ]
-    found = [pose.numpy() for pose in poses(field)]
+    field = np.arange(2 * 9).reshape(1, 2, 3, 3)
+    turned = torch.from_numpy(field)  # a second witness of which way a field is turned
+    by_hand = [side.rot90(turns, (2, 3)).numpy() for side in (turned, turned.flip(-1)) for turns in range(4)]
+    found = [*poses(field)]
     assert [pose.tolist() for pose in found] == [pose.tolist() for pose in by_hand]
-    assert len({pose.tobytes() for pose in map(np.ascontiguousarray, found)}) == 8
+    assert len({pose.tobytes() for pose in found}) == 8
 
 
 def test_averaged_over_poses_the_logits_are_the_mean_over_turned_images(pair, tiny_store):
     rows = np.arange(7)
     images = tiny_store.images(rows)
     turned = [np.rot90(side, turns, (2, 3)).copy() for side in (images, images[..., ::-1]) for turns in range(4)]
-    expected = np.mean([member_logits(pair, [one], tta=False) for one in turned], axis=0)
-    found = member_logits(pair, [images], tta=True)
+    expected = np.mean([see(pair, [one], tta=False).logits for one in turned], axis=0)
+    found = see(pair, [images], tta=True).logits
     np.testing.assert_allclose(found, expected, atol=1e-5)
     np.testing.assert_allclose(predict_rows(pair, tiny_store, rows, tta=True), expected.mean(axis=0), atol=1e-5)
-    assert np.abs(found - member_logits(pair, [images])).max() > 1e-3
+    assert np.abs(found - see(pair, [images]).logits).max() > 1e-3
 
 
 def test_averaged_over_poses_a_turned_field_is_answered_alike(bundle, tiny_store):
     images = tiny_store.images([5, 40])
-    as_it_is = member_logits(bundle, [images], tta=True)
-    for pose in poses(torch.from_numpy(images)):
-        turned = member_logits(bundle, [pose.contiguous().numpy()], tta=True)
+    as_it_is = see(bundle, [images], tta=True).logits
+    for pose in poses(images):
+        turned = see(bundle, [pose], tta=True).logits
         np.testing.assert_allclose(turned, as_it_is, atol=1e-5)
 
 
@@ -374,7 +374,7 @@ def test_the_poses_are_those_it_was_judged_with_unless_said(pair, tiny_world, tm
 
 def test_answers_are_adapted_to_the_folder(pair, tiny_world, monkeypatch, tmp_path):
     monkeypatch.setattr("protloc.judge.shift.FEWEST", 50)
-    members = member_logits(pair, [tiny_world.store.images(np.arange(84))])
+    members = see(pair, [tiny_world.store.images(np.arange(84))]).logits
     between = expit(
         (members.max(axis=0) + members.mean(axis=0)).mean(axis=0) / 2
     )  # one network calls, the mean does not
@@ -427,7 +427,7 @@ def test_a_model_with_a_prior_matches_answers_to_it_unless_told_not_to(pair, tin
     stating = replace(pair, prior=PRIOR)
     plain = predict(stating, tiny_world.images, adapt=False)
     assert plain.rule == FITTED
-    members = member_logits(pair, [tiny_world.store.images(np.arange(84))])
+    members = see(pair, [tiny_world.store.images(np.arange(84))]).logits
     expected = matched(FITTED, members, PRIOR).rule
     for adapt in (None, True):
         answered = predict(stating, tiny_world.images, adapt=adapt)

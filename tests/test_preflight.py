@@ -22,7 +22,7 @@ from protloc.errors import BundleError, ImageError, SettingsError
 from protloc.judge.answering import AnswerRule
 from protloc.learn.backbones import build_network
 from protloc.learn.bundle import Bundle, Member, portable_state
-from protloc.learn.network import Normalisation
+from protloc.learn.model import Normalisation
 from protloc.learn.reference import fit_reference, write_references
 from protloc.verbs.preflight import preflight_fields
 

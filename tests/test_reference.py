@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from sklearn.decomposition import PCA
 
 from protloc.errors import BundleError, SettingsError
-from protloc.learn.bundle import WEIGHTS_FILE
+from protloc.learn.model import WEIGHTS_FILE
 from protloc.learn.reference import (
     REFERENCE_FILE,
     Reference,

@@ -22,13 +22,14 @@ import pytest
 from starlette.testclient import TestClient
 
 import protloc.serve
-from protloc.apply.predict import member_logits, predict
+from protloc.apply.predict import predict
+from protloc.apply.see import eye_of, see
 from protloc.atlas.stains import HPA_STAINS
 from protloc.judge.answering import AnswerRule
 from protloc.judge.calibration import Calibration
 from protloc.learn.backbones import build_network
 from protloc.learn.bundle import Bundle, Member, portable_state
-from protloc.learn.network import Normalisation
+from protloc.learn.model import Normalisation
 from protloc.serve.app import create_app
 from protloc.serve.decoding import Decoded, DecodePool, DecodingError, Job
 from protloc.serve.engine import Engine
@@ -311,7 +312,7 @@ def test_a_worker_that_dies_takes_only_its_job_with_it(tiny_world) -> None:
 
 
 def test_requests_that_wait_are_answered_in_one_batch(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine, free = Engine(bundle), threading.Event()
+    engine, free = Engine(bundle, eye_of(bundle, in_threads=True)), threading.Event()
     images = np.random.default_rng(0).integers(0, 200, (5, 4, SIDE, SIDE), dtype=np.uint8)
     alone = [engine.submit(image[None]).result() for image in images]
     look = engine.look
@@ -335,11 +336,11 @@ def test_requests_that_wait_are_answered_in_one_batch(bundle: Bundle, monkeypatc
 
 def test_poses_are_averaged_where_the_model_answers_so(bundle: Bundle) -> None:
     turned = replace(bundle, rule=replace(bundle.rule, poses=8))
-    engine = Engine(turned)
+    engine = Engine(turned, eye_of(turned, in_threads=True))
     images = np.random.default_rng(0).integers(0, 200, (3, 4, SIDE, SIDE), dtype=np.uint8)
     logits = engine.submit(images).result().logits
     engine.close()
-    np.testing.assert_allclose(logits, member_logits(turned, [images]), atol=1e-5)
+    np.testing.assert_allclose(logits, see(turned, [images]).logits, atol=1e-5)
 
 
 def test_models_of_one_name_are_told_apart(bundle: Bundle) -> None:

@@ -27,7 +27,7 @@ from protloc.learn import starter
 from protloc.learn.bundle import Bundle, Member, portable_state
 from protloc.learn.epochs import Epoch
 from protloc.learn.lite import LITE_BACKBONE, LiteNetwork
-from protloc.learn.network import Normalisation
+from protloc.learn.model import Normalisation
 from protloc.learn.recipes import load_recipe
 from protloc.learn.runs import write_run
 

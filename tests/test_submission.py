@@ -15,7 +15,7 @@ from protloc.atlas.vocabulary import load_vocabulary
 from protloc.judge.answering import AnswerRule
 from protloc.learn.backbones import build_network
 from protloc.learn.bundle import Bundle, Member, portable_state
-from protloc.learn.network import Normalisation
+from protloc.learn.model import Normalisation
 
 SIDE = 32
 

@@ -23,7 +23,7 @@ from protloc.learn import starter as starter_module
 from protloc.learn import weights as weights_module
 from protloc.learn.backbones import BASELINE_CNN, build_network
 from protloc.learn.bundle import Bundle, Member, ensemble, portable_state
-from protloc.learn.network import Normalisation
+from protloc.learn.model import Normalisation
 from protloc.learn.weights import InitialWeights, check_weights, fit_weights, read_weights
 
 LITE = "tf_efficientnet_lite0"

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from protloc.atlas.vocabulary import Vocabulary, load_vocabulary
     from protloc.errors import ProtlocError
     from protloc.learn.bundle import Bundle
+    from protloc.learn.export import Export, load_model
     from protloc.learn.starter import starter
     from protloc.verbs.audit import audit
     from protloc.verbs.baselines import baselines
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from protloc.verbs.evaluate import evaluate
     from protloc.verbs.explain import explain
     from protloc.verbs.explore import explore
+    from protloc.verbs.export import export_bundle as export
     from protloc.verbs.neighbours import neighbours
     from protloc.verbs.preflight import preflight_fields as preflight
     from protloc.verbs.source import open_source
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 # name here -> module, name there; imported when first used, so that `import protloc` costs nothing
 _PLACES = {
     "Bundle": ("learn.bundle", "Bundle"),
+    "Export": ("learn.export", "Export"),
     "Index": ("apply.neighbours", "Index"),
     "LabelTable": ("atlas.table", "LabelTable"),
     "ProtlocError": ("errors", "ProtlocError"),
@@ -59,6 +62,8 @@ _PLACES = {
     "evaluate": ("verbs.evaluate", "evaluate"),
     "explain": ("verbs.explain", "explain"),
     "explore": ("verbs.explore", "explore"),
+    "export": ("verbs.export", "export_bundle"),
+    "load_model": ("learn.export", "load_model"),
     "load_vocabulary": ("atlas.vocabulary", "load_vocabulary"),
     "neighbours": ("verbs.neighbours", "neighbours"),
     "open_source": ("verbs.source", "open_source"),
@@ -76,6 +81,7 @@ _PLACES = {
 
 __all__ = [
     "Bundle",
+    "Export",
     "Index",
     "LabelTable",
     "ProtlocError",
@@ -90,6 +96,8 @@ __all__ = [
     "evaluate",
     "explain",
     "explore",
+    "export",
+    "load_model",
     "load_vocabulary",
     "neighbours",
     "open_source",

@@ -31,6 +31,7 @@ for command in (
     training.compare,
     training.baselines,
     models.predict,
+    models.export,
     models.explain,
     models.embed,
     models.neighbours,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from protloc.atlas.stains import Stain
     from protloc.atlas.vocabulary import Vocabulary
     from protloc.judge.prior import Prior
-    from protloc.learn.bundle import Bundle
+    from protloc.learn.model import Model
 
 # ruff: noqa: UP045 - typer reads Optional[...] at run time
 
@@ -70,6 +70,21 @@ class Format(StrEnum):
     kaggle = "kaggle"
 
 
+class EngineName(StrEnum):
+    """What computes an export."""
+
+    onnx = "onnx"
+    openvino = "openvino"
+
+
+class PrecisionName(StrEnum):
+    """Of the numbers that an export computes with."""
+
+    float32 = "float32"
+    bf16 = "bf16"
+    int8 = "int8"
+
+
 class Kept(StrEnum):
     """What a split never parts."""
 
@@ -104,7 +119,7 @@ def parsed_classes(words: str | None) -> list[str]:
     return [word.strip() for word in (words or "").split(";" if ";" in (words or "") else ",") if word.strip()]
 
 
-def reading_for(model: Bundle, *, tile: int | None, bit_depth: int | None, max_pixels: int | None) -> Reading:
+def reading_for(model: Model, *, tile: int | None, bit_depth: int | None, max_pixels: int | None) -> Reading:
     """Return how images are read for a model, with what was said of it."""
     from protloc.atlas.images import MAX_PIXELS
     from protloc.atlas.reading import Reading

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from protloc.apply.predictions import Predictions
 from protloc.judge.prior import Matching, Prior, matched
 from protloc.judge.shift import Adaptation, adapted
-from protloc.learn.bundle import Bundle
+from protloc.learn.model import Model
 
 ENSEMBLE_NOTE = (
     "Calibration and certain answers were fitted to single networks; for the mean of {members} they err towards "
@@ -22,7 +22,7 @@ UNFITTED_NOTE = "Its probabilities were fitted to fields with all stains and may
 
 
 def predictions_of(
-    bundle: Bundle,
+    bundle: Model,
     ids: Sequence[str],
     logits: NDArray[np.float32],
     *,
@@ -58,7 +58,7 @@ def predictions_of(
     return Predictions(tuple(ids), logits.mean(axis=0), bundle.vocabulary, rule, unread, spread, tuple(notes))
 
 
-def _notes(bundle: Bundle, given: Sequence[str], *, taken: int) -> list[str]:
+def _notes(bundle: Model, given: Sequence[str], *, taken: int) -> list[str]:
     """Say what is to be known of a model's answers by the named stains, and by so many poses of each field."""
     notes = [bundle.caution] if bundle.caution else []
     missing = [stain.name for stain in bundle.stains if stain.name not in given]
@@ -77,7 +77,7 @@ def _notes(bundle: Bundle, given: Sequence[str], *, taken: int) -> list[str]:
 
 
 def _fitted_to_batch(
-    bundle: Bundle, logits: NDArray[np.float32], *, fields: int | None, adapt: bool | None
+    bundle: Model, logits: NDArray[np.float32], *, fields: int | None, adapt: bool | None
 ) -> Matching | Adaptation | None:
     """Fit the rule to the members' logits as ``adapt`` wants; None if it wants nothing."""
     if bundle.prior is not None and adapt is not False:

@@ -21,7 +21,7 @@ from protloc.atlas.store import Store
 from protloc.atlas.table import LabelTable
 from protloc.atlas.vocabulary import Vocabulary
 from protloc.errors import SettingsError, TableError
-from protloc.learn.bundle import Bundle
+from protloc.learn.model import Model
 from protloc.progress import Progress
 
 Labels: TypeAlias = tuple[str, ...] | None  # names of compartments; () where the protein has none, None if unknown
@@ -77,7 +77,7 @@ def has_compartments(labels: Sequence[Labels], names: Sequence[str]) -> NDArray[
 
 
 def embed_fields(
-    bundle: Bundle,
+    bundle: Model,
     source: StrPath,
     *,
     labels: LabelTable | None = None,
@@ -125,7 +125,7 @@ def embed_fields(
 
 
 def _of_store(
-    bundle: Bundle,
+    bundle: Model,
     store: Store,
     *,
     labels: LabelTable | None,

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from protloc.atlas.files import StrPath
@@ -16,7 +15,8 @@ from protloc.atlas.reading import FieldImages, Reading, in_order, read_field
 from protloc.atlas.stains import Stain
 from protloc.atlas.store import Store
 from protloc.errors import BundleError, ImageError
-from protloc.learn.bundle import Bundle
+from protloc.learn.export import Export
+from protloc.learn.model import Model
 from protloc.progress import Progress
 
 BATCH = 64  # fields; more gave nothing
@@ -39,7 +39,7 @@ class GivenFields:
         rejected: Why a field cannot be read, by its id, which stands among ``ids`` too; filled likewise.
     """
 
-    bundle: Bundle
+    bundle: Model
     source: Path
     given: tuple[Stain, ...]
     fields: Sequence[FieldFiles]
@@ -90,7 +90,7 @@ class GivenFields:
 
     def batches(self, *, jobs: int | None = None, progress: Progress | None = None) -> Iterator[Fields]:
         """Yield what :meth:`images` yields, stacked: (fields, stains of the model, side, side), see ``batch_of``."""
-        size = batch_of(self.bundle.side)
+        size = batch_of(self.bundle)
         waiting: list[Fields] = []
         for image in self.images(jobs=jobs, progress=progress):
             waiting.append(image)
@@ -108,7 +108,7 @@ class GivenFields:
 
 
 def fields_given(
-    bundle: Bundle, source: StrPath, *, stains: Sequence[Stain] | None = None, reading: Reading | None = None
+    bundle: Model, source: StrPath, *, stains: Sequence[Stain] | None = None, reading: Reading | None = None
 ) -> GivenFields:
     """Find the fields of a folder of images for a model.
 
@@ -137,7 +137,7 @@ def fields_given(
 
 
 def stored_batches(
-    bundle: Bundle,
+    bundle: Model,
     store: Store,
     rows: NDArray[np.intp],
     *,
@@ -171,9 +171,9 @@ def stored_batches(
     return _stored(bundle, store, rows, {name: names.index(name) for name in wanted}, progress)
 
 
-def batch_of(side: int) -> int:
-    """Return how many fields of ``side`` px are answered at a time."""
-    return BATCH if torch.cuda.is_available() else max(1, min(BATCH, BATCH_PIXELS // side**2))
+def batch_of(bundle: Model) -> int:
+    """Return how many fields of a model's side are answered at a time."""
+    return BATCH if _on_gpu(bundle) else max(1, min(BATCH, BATCH_PIXELS // bundle.side**2))
 
 
 def other_store(store: Store, what: str, here: object, there: object) -> BundleError:
@@ -181,12 +181,12 @@ def other_store(store: Store, what: str, here: object, there: object) -> BundleE
     return BundleError(f"{store.folder}: its {what} are {here}, the model's {there}. Prepare a store alike.")
 
 
-def takes(bundle: Bundle, stains: Collection[str]) -> bool:
+def takes(bundle: Model, stains: Collection[str]) -> bool:
     """Tell whether a model can answer by the stains of these names."""
     return set(bundle.needed) <= set(stains) <= {stain.name for stain in bundle.stains}
 
 
-def in_channels(bundle: Bundle, images: Fields, channels: Mapping[str, int]) -> Fields:
+def in_channels(bundle: Model, images: Fields, channels: Mapping[str, int]) -> Fields:
     """Put the named channels of images, (fields, stains, side, side), where the model has them; the others are 0."""
     placed = np.zeros((len(images), len(bundle.stains), *images.shape[2:]), np.uint8)
     for place, stain in enumerate(bundle.stains):
@@ -195,13 +195,21 @@ def in_channels(bundle: Bundle, images: Fields, channels: Mapping[str, int]) -> 
     return placed
 
 
+def _on_gpu(bundle: Model) -> bool:
+    if isinstance(bundle, Export):
+        return False
+    import torch  # a bundle has brought it
+
+    return torch.cuda.is_available()
+
+
 def _stored(
-    bundle: Bundle, store: Store, rows: NDArray[np.intp], channels: Mapping[str, int], progress: Progress | None
+    bundle: Model, store: Store, rows: NDArray[np.intp], channels: Mapping[str, int], progress: Progress | None
 ) -> Iterator[Fields]:
     from protloc.atlas.photographs import photographs_of  # brings the simulator, which nobody else needs here
 
     seed = int(bundle.settings.get("seed", 0))
-    size = batch_of(bundle.side)
+    size = batch_of(bundle)
     for start in range(0, len(rows), size):
         images = photographs_of(store, rows[start : start + size], seed=seed)
         yield in_channels(bundle, images, channels)
@@ -209,7 +217,7 @@ def _stored(
             progress(min(start + size, len(rows)), len(rows))
 
 
-def _reading_of(bundle: Bundle, given: tuple[Stain, ...], asked: Reading) -> Reading:
+def _reading_of(bundle: Model, given: tuple[Stain, ...], asked: Reading) -> Reading:
     return Reading(
         stains=given,
         side=bundle.side,
@@ -219,7 +227,7 @@ def _reading_of(bundle: Bundle, given: tuple[Stain, ...], asked: Reading) -> Rea
     )
 
 
-def _in_model_order(bundle: Bundle, stains: Sequence[Stain] | None) -> tuple[Stain, ...]:
+def _in_model_order(bundle: Model, stains: Sequence[Stain] | None) -> tuple[Stain, ...]:
     given = {stain.name: stain for stain in stains or bundle.stains}
     if not takes(bundle, given):
         raise BundleError(
@@ -229,13 +237,13 @@ def _in_model_order(bundle: Bundle, stains: Sequence[Stain] | None) -> tuple[Sta
     return tuple(given[stain.name] for stain in bundle.stains if stain.name in given)
 
 
-def _at_hand(bundle: Bundle, fields: Iterable[FieldFiles]) -> tuple[Stain, ...]:
+def _at_hand(bundle: Model, fields: Iterable[FieldFiles]) -> tuple[Stain, ...]:
     """Return the model's stains of which any field has an image, and those it needs."""
     there = {name for files in fields for name in files.names}.union(bundle.needed)
     return tuple(stain for stain in bundle.stains if stain.name in there)
 
 
-def _stains_in_words(bundle: Bundle) -> str:
+def _stains_in_words(bundle: Model) -> str:
     names = [stain.name for stain in bundle.stains]
     needs = "" if len(bundle.needed) == len(names) else f" and needs {', '.join(bundle.needed)}"
     return f"the model was trained on {', '.join(names)}{needs}"

@@ -22,7 +22,7 @@ from protloc.apply.embedded_files import FORMAT, META, ROW_GROUP, in_words
 from protloc.apply.nearest import ExactSearch, GraphSearch, Search, Vectors, unit
 from protloc.atlas.files import StrPath
 from protloc.errors import BundleError, SettingsError, TableError
-from protloc.learn.bundle import Bundle
+from protloc.learn.model import Model
 
 ITSELF = 0.9999  # cosine from which a field of the same id is the same image, not one that happens to be called alike
 
@@ -105,7 +105,7 @@ class Index:
         return self.fields.num_rows
 
     @classmethod
-    def read(cls, file: StrPath, bundle: Bundle, *, way: Way = "held") -> Index:
+    def read(cls, file: StrPath, bundle: Model, *, way: Way = "held") -> Index:
         """Open an index that ``protloc embed`` wrote.
 
         Args:

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from protloc.apply.answered import predictions_of
-from protloc.apply.given import Fields, fields_given, other_store, stored_batches
+from protloc.apply.given import fields_given
 from protloc.apply.predictions import Predictions
+from protloc.apply.see import poses_of, see
 from protloc.atlas.files import StrPath
 from protloc.atlas.reading import Reading
 from protloc.atlas.stains import Stain
-from protloc.atlas.store import Store
 from protloc.errors import SettingsError
-from protloc.judge.answering import AnswerRule
 from protloc.judge.prior import Prior
-from protloc.learn.augment import POSES, poses
-from protloc.learn.bundle import Bundle
 from protloc.learn.bundle_checks import check_prior
-from protloc.learn.machine import keep_memory
-from protloc.learn.network import Ensemble
+from protloc.learn.model import Model
 from protloc.progress import Progress
 
 
 def predict(
-    bundle: Bundle,
+    bundle: Model,
     source: StrPath,
     *,
     stains: Sequence[Stain] | None = None,
@@ -42,7 +35,7 @@ def predict(
     """Answer for every field of a folder of images, decoding while the network computes.
 
     Args:
-        bundle: The trained model.
+        bundle: The trained model, a bundle or an export of one.
         source: Folder of images, as for ``prepare``.
         stains: The stains that are given, with their file suffixes, in any order; those the model needs must be among
             them. If not said, the model's stains of which the folder has images, and all that it needs. A stain that
@@ -63,9 +56,9 @@ def predict(
         ImageError: if the folder holds no image of these stains, or no field of it can be read.
     """
     given = fields_given(bundle, source, stains=stains, reading=reading)
-    taken = _poses_of(bundle.rule_for(given.names), tta=tta)
+    taken = poses_of(bundle.rule_for(given.names), tta=tta)
     _check_adaptable(bundle, prior or bundle.prior, taken=taken, adapt=adapt, stated=prior is not None)
-    found = member_logits(bundle, given.batches(jobs=jobs, progress=progress), tta=taken > 1)
+    found = see(bundle, given.batches(jobs=jobs, progress=progress), tta=taken > 1).logits
     logits = np.full((len(found), len(given.ids), len(bundle.vocabulary)), np.nan, np.float32)
     logits[:, given.readable] = found
     return predictions_of(
@@ -81,71 +74,7 @@ def predict(
     )
 
 
-def predict_rows(
-    bundle: Bundle,
-    store: Store,
-    rows: NDArray[np.intp],
-    *,
-    stains: Collection[str] | None = None,
-    tta: bool | None = None,
-    progress: Progress | None = None,
-) -> NDArray[np.float32]:
-    """Return the raw logits of rows of a store, shape (len(rows), classes).
-
-    Args:
-        bundle: The trained model.
-        store: Where the fields are; with all stains of the model, or those it needs. A clean one is photographed, each
-            field always alike.
-        rows: Rows of the store in the order wanted.
-        stains: Names of the store's stains to look at, those the model needs among them; all if not given.
-        tta: Average the logits of the eight poses of each field; if not said, as the model was judged.
-        progress: Called after each batch.
-
-    Raises:
-        BundleError: if the store's side or classes are not those of the model, or the stains not such as it takes.
-    """
-    batches = stored_batches(bundle, store, rows, stains=stains, progress=progress)
-    if store.vocabulary.names != bundle.vocabulary.names:
-        raise other_store(store, "classes", store.vocabulary.names, bundle.vocabulary.names)
-    return member_logits(bundle, batches, tta=tta).mean(axis=0)
-
-
-def member_logits(bundle: Bundle, batches: Iterable[Fields], *, tta: bool | None = None) -> NDArray[np.float32]:
-    """Compute the raw logits of every member of a bundle; their mean is the bundle's.
-
-    Args:
-        bundle: The trained model.
-        batches: Arrays of shape (fields, stains, side, side), uint8.
-        tta: Average the logits of the eight poses of each field; if not said, as the model was judged.
-
-    Returns:
-        Array of shape (members, fields of all batches, classes).
-    """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cpu":
-        keep_memory()
-    network, turned = bundle.network().to(device), _poses_of(bundle.rule, tta=tta) > 1
-    with torch.inference_mode():
-        parts = [_each(network, torch.from_numpy(batch).to(device), turned=turned).cpu().numpy() for batch in batches]
-    return np.concatenate([np.zeros((len(bundle.members), 0, len(bundle.vocabulary)), np.float32), *parts], axis=1)
-
-
-def _each(network: Ensemble, images: Tensor, *, turned: bool) -> Tensor:
-    """Return the members' logits (members, fields, classes), turned the mean over the poses, summed one at a time."""
-    if not turned:
-        return network.each(images)
-    turns = poses(images)
-    total = network.each(next(turns))
-    for pose in turns:
-        total += network.each(pose)
-    return total / POSES
-
-
-def _poses_of(rule: AnswerRule, *, tta: bool | None) -> int:
-    return rule.poses if tta is None else POSES if tta else 1
-
-
-def _check_adaptable(bundle: Bundle, prior: Prior | None, *, taken: int, adapt: bool | None, stated: bool) -> None:
+def _check_adaptable(bundle: Model, prior: Prior | None, *, taken: int, adapt: bool | None, stated: bool) -> None:
     if stated and adapt is False:
         raise SettingsError("--prior: of no use with --no-adapt, which leaves answers as they are. Say one of the two.")
     if prior is not None:

@@ -23,8 +23,8 @@ from protloc.atlas.images import FieldFiles, FieldPlanes, cut_tiles, read_planes
 from protloc.atlas.reading import Reading, in_order
 from protloc.atlas.stains import Stain
 from protloc.errors import ImageError, SettingsError
-from protloc.learn.bundle import Bundle
 from protloc.learn.bundle_checks import subset_name
+from protloc.learn.model import Model
 from protloc.learn.reference import Reference, p_values, read_references
 from protloc.progress import Progress
 
@@ -78,7 +78,7 @@ class Preflight:
 
 
 def preflight(
-    bundle: Bundle,
+    bundle: Model,
     source: StrPath,
     *,
     stains: Sequence[Stain] | None = None,
@@ -121,7 +121,7 @@ def preflight(
 
 
 def check_field(
-    bundle: Bundle,
+    bundle: Model,
     planes: FieldPlanes,
     stains: Sequence[Stain],
     *,
@@ -174,7 +174,7 @@ def check_distance(reference: Sequence[Reference], embedding: NDArray[np.float32
         )
 
 
-def reference_for(bundle: Bundle, stains: Sequence[str]) -> tuple[Reference, ...]:
+def reference_for(bundle: Model, stains: Sequence[str]) -> tuple[Reference, ...]:
     """Return what embeddings of fields with these stains look like, by network; nothing where no bundle tells.
 
     Raises:
@@ -222,7 +222,7 @@ def _unreadable(given: GivenFields, files: FieldFiles, why: str) -> Finding:
     return Finding(fault, Severity.SERIOUS, f"{named}{sentence}.", remedy, missing)
 
 
-def _images(bundle: Bundle, planes: FieldPlanes, stains: Sequence[Stain], tile: int | None) -> Fields:
+def _images(bundle: Model, planes: FieldPlanes, stains: Sequence[Stain], tile: int | None) -> Fields:
     """Return a field, or its tiles, as the model takes them: (fields, stains of the model, side, side)."""
     side = bundle.side
     cut = [shrink(planes, side=side)] if tile is None else [*cut_tiles(planes, tile=tile, side=side).values()]
@@ -231,7 +231,7 @@ def _images(bundle: Bundle, planes: FieldPlanes, stains: Sequence[Stain], tile: 
 
 
 def _far_of(
-    bundle: Bundle, reference: Sequence[Reference], images: Sequence[Fields | None]
+    bundle: Model, reference: Sequence[Reference], images: Sequence[Fields | None]
 ) -> list[tuple[Finding, ...]]:
     """Return for each field what its distance tells; nothing of those that were not read."""
     read = [each for each in images if each is not None and len(each)]
@@ -241,12 +241,12 @@ def _far_of(
     return [tuple(check_distance(reference, next(made))) if each is not None and len(each) else () for each in images]
 
 
-def _embedded(bundle: Bundle, images: Fields) -> NDArray[np.float32]:
-    size = batch_of(bundle.side)
+def _embedded(bundle: Model, images: Fields) -> NDArray[np.float32]:
+    size = batch_of(bundle)
     return embeddings(bundle, (images[start : start + size] for start in range(0, len(images), size)))
 
 
-def _notes(bundle: Bundle, given: Sequence[str], reference: Sequence[Reference]) -> Iterator[str]:
+def _notes(bundle: Model, given: Sequence[str], reference: Sequence[Reference]) -> Iterator[str]:
     missing = [stain.name for stain in bundle.stains if stain.name not in given]
     if missing:
         yield f"No {' or '.join(missing)} image was given: the model goes without, and less can be checked."

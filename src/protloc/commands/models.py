@@ -11,9 +11,11 @@ from protloc import console
 from protloc.errors import MissingExtraError
 from protloc.options import (
     BitDepthOption,
+    EngineName,
     Format,
     JobsOption,
     MaxPixelsOption,
+    PrecisionName,
     SeedOption,
     StainsOption,
     TileOption,
@@ -29,7 +31,7 @@ from protloc.options import (
 
 
 def predict(
-    bundle: Annotated[Path, typer.Argument(help="A bundle, a run that has one, or starter.")],
+    bundle: Annotated[Path, typer.Argument(help="A bundle, an export, a run, or starter.")],
     source: Annotated[Path, typer.Argument(help="Folder of images.")],
     out: Annotated[Path, typer.Option("--out", help="Table to write, .csv or .parquet.")],
     format_: Annotated[
@@ -62,10 +64,10 @@ def predict(
     """
     from protloc.apply.predict import predict as run
     from protloc.apply.predictions import check_output, write_predictions
-    from protloc.learn.bundle import Bundle
+    from protloc.learn.export import load_model
 
     check_output(out)
-    model = Bundle.load(bundle_folder(bundle))
+    model = load_model(bundle_folder(bundle))
     reading = reading_for(model, tile=tile, bit_depth=bit_depth, max_pixels=max_pixels)
     with console.bar("predicting") as progress:
         made = run(
@@ -75,6 +77,43 @@ def predict(
         )  # fmt: skip
     write_predictions(made, out, style=format_.value)
     console.say(made.summary(out))
+
+
+def export(
+    bundle: Annotated[Path, typer.Argument(help="A bundle, a run that has one, or starter.")],
+    to: Annotated[EngineName, typer.Option("--to", help="What is to compute it.")],
+    precision: Annotated[
+        PrecisionName, typer.Option("--precision", help="bf16 and int8 are faster and round; of openvino only.")
+    ] = PrecisionName.float32,
+    out: Annotated[
+        Optional[Path],
+        typer.Option("--out", help="Folder to make; exports/ENGINE-PRECISION in the bundle if not said."),
+    ] = None,
+    store: Annotated[
+        Optional[Path], typer.Option("--store", help="The store it was trained on; a run knows its own.")
+    ] = None,
+    split: Annotated[Optional[str], typer.Option("--split", help="The split; a run knows its own.")] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write it though it costs more than 0.003 of macro-F1.")
+    ] = False,
+) -> None:
+    """Write a model for ONNX Runtime or OpenVINO, held against the bundle.
+
+    Example: `protloc export runs/standard --to openvino --precision bf16`
+    """
+    from protloc.atlas.store import Store
+    from protloc.learn.bundle import Bundle
+    from protloc.verbs.export import export_bundle, trained_on
+
+    folder = bundle_folder(bundle)
+    model, (known, named) = Bundle.load(folder), trained_on(bundle)
+    place = store or known
+    with console.bar("judging") as progress:
+        made = export_bundle(
+            model, engine=to.value, precision=precision.value, out=out, force=force, progress=progress,
+            store=None if place is None else Store.open(place, verify=False), split_name=split or named,
+        )  # fmt: skip
+    console.say(made.summary)
 
 
 def explain(
@@ -111,7 +150,7 @@ def explain(
 
 
 def embed(
-    bundle: Annotated[Path, typer.Argument(help="A bundle, a run that has one, or starter.")],
+    bundle: Annotated[Path, typer.Argument(help="A bundle, an export, a run, or starter.")],
     source: Annotated[Path, typer.Argument(help="Folder of images, or a store.")],
     out: Annotated[Path, typer.Option("--out", help=".parquet, an index for neighbours, or .h5ad for scanpy.")],
     labels: Annotated[Optional[Path], typer.Option("--labels", help="Label table; a store brings its own.")] = None,
@@ -132,11 +171,11 @@ def embed(
     from protloc.apply.embedded_files import check_embedding_output
     from protloc.atlas.table import read_labels
     from protloc.atlas.vocabulary import load_vocabulary
-    from protloc.learn.bundle import Bundle
+    from protloc.learn.export import load_model
     from protloc.verbs.embed import embed as run
 
     check_embedding_output(out)
-    model = Bundle.load(bundle_folder(bundle))
+    model = load_model(bundle_folder(bundle))
     names = model.vocabulary if vocabulary is None else load_vocabulary(vocabulary)
     with console.bar("embedding") as progress:
         made = run(
@@ -165,10 +204,10 @@ def neighbours(
 
     Example: `protloc neighbours starter images --index atlas.parquet --out near.csv`
     """
-    from protloc.learn.bundle import Bundle
+    from protloc.learn.export import load_model
     from protloc.verbs.neighbours import neighbours as run
 
-    model = Bundle.load(bundle_folder(bundle))
+    model = load_model(bundle_folder(bundle))
     with console.bar("embedding") as progress:
         made = run(
             model, source, index=index, out=out, k=k, approximate=approximate, stains=given_stains(stains),
@@ -179,7 +218,7 @@ def neighbours(
 
 
 def preflight(
-    bundle: Annotated[Path, typer.Argument(help="A bundle, a run that has one, or starter.")],
+    bundle: Annotated[Path, typer.Argument(help="A bundle, an export, a run, or starter.")],
     source: Annotated[Path, typer.Argument(help="Folder of images.")],
     out: Annotated[
         Optional[Path], typer.Option("--out", help="Table to write, .csv or .parquet, a line a finding.")
@@ -197,10 +236,10 @@ def preflight(
 
     Example: `protloc preflight starter images --out findings.csv`
     """
-    from protloc.learn.bundle import Bundle
+    from protloc.learn.export import load_model
     from protloc.verbs.preflight import preflight_fields
 
-    model = Bundle.load(bundle_folder(bundle))
+    model = load_model(bundle_folder(bundle))
     with console.bar("checking") as progress:
         made = preflight_fields(
             model, source, out=out, stains=given_stains(stains),
@@ -212,7 +251,7 @@ def preflight(
 
 def serve(
     bundles: Annotated[
-        Optional[list[Path]], typer.Argument(help="Bundles, or runs that have one; starter if none is named.")
+        Optional[list[Path]], typer.Argument(help="Bundles, exports or runs; starter if none is named.")
     ] = None,
     atlas: Annotated[
         Optional[list[Path]],
@@ -237,13 +276,13 @@ def serve(
 
     Example: `protloc serve starter runs/standard --port 8000`
     """
-    from protloc.learn.bundle import Bundle
+    from protloc.learn.export import load_model
 
     try:
         from protloc.serve.limits import Limits
         from protloc.serve.run import serve as run
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"serve: {error.name} is not installed. pip install 'protloc[serve]'") from error
-    named = [(folder.name, Bundle.load(bundle_folder(folder))) for folder in bundles or [Path("starter")]]
+    named = [(folder.name, load_model(bundle_folder(folder))) for folder in bundles or [Path("starter")]]
     limits = Limits(token=token, hosts=(*Limits().hosts, host, *(name or []))).with_overrides(set_ or [])
     run(named, atlases=atlas or [], host=host, port=port, limits=limits, say=console.say)

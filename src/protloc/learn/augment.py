@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn import functional
 
 WHITE = 255.0
-POSES = 8  # of a square: four quarter turns, each as it is and mirrored
 
 
 @dataclass(frozen=True)
@@ -154,12 +153,6 @@ def move(images: Tensor, maps: Tensor, *, side: int | None = None) -> Tensor:
     across_first = torch.cat([matrix.flip(1, 2), shift.flip(1)], dim=2).to(images.device, torch.float32)
     grid = functional.affine_grid(across_first, [len(images), 1, new, new], align_corners=False)
     return functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
-
-
-def poses(images: Tensor) -> Iterator[Tensor]:
-    """Yield square fields (fields, stains, side, side) in their eight poses, as they came first."""
-    for mirrored in (images, images.flip(-1)):
-        yield from (mirrored.rot90(turns, (-2, -1)) for turns in range(4))
 
 
 def _draw_strengths(

@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-
-@dataclass(frozen=True)
-class Normalisation:
-    """What brightness counts as usual.
-
-    Attributes:
-        means: Mean of each stain in grey levels of 255.
-        deviations: Standard deviation of each stain in grey levels of 255.
-    """
-
-    means: tuple[float, ...]
-    deviations: tuple[float, ...]
+from protloc.learn.model import Normalisation
 
 
 class FieldNetwork(nn.Module):

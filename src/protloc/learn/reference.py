@@ -16,7 +16,8 @@ from safetensors.numpy import save
 
 from protloc.atlas.files import StrPath, atomic_file, sha256_of
 from protloc.errors import BundleError, SettingsError
-from protloc.learn.bundle import WEIGHTS_FILE
+from protloc.learn.export import EXPORTED_WEIGHTS
+from protloc.learn.model import WEIGHTS_FILE
 
 REFERENCE_FILE = "reference.safetensors"
 FORMAT = "1"
@@ -209,9 +210,11 @@ def _from_tensors(tensors: Mapping[str, NDArray[np.generic]]) -> Reference:
 
 
 def _weights_hash(folder: Path) -> str:
-    weights = folder / WEIGHTS_FILE
-    if not weights.is_file():
-        raise BundleError(f"{weights}: missing. A reference belongs beside the weights of a bundle; name its folder.")
+    weights = next((folder / name for name in (WEIGHTS_FILE, *EXPORTED_WEIGHTS) if (folder / name).is_file()), None)
+    if weights is None:
+        raise BundleError(
+            f"{folder / WEIGHTS_FILE}: missing. A reference belongs beside the weights of a bundle; name its folder."
+        )
     return sha256_of(weights)
 
 

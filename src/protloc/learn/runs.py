@@ -14,8 +14,9 @@ from shutil import which
 from protloc.atlas.store import Store
 from protloc.curate.split import Folds, Split
 from protloc.errors import RunError, SettingsError
-from protloc.learn.bundle import DESCRIPTION_FILE, Bundle
+from protloc.learn.bundle import Bundle
 from protloc.learn.epochs import Epoch, has_stalled, mean_history, read_history
+from protloc.learn.model import DESCRIPTION_FILE
 from protloc.learn.recipes import TrainSettings
 from protloc.settings import Settings
 

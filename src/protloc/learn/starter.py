@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from protloc.atlas.files import StrPath
 from protloc.errors import BundleError
-from protloc.learn.bundle import DESCRIPTION_FILE, Bundle
+from protloc.learn.model import DESCRIPTION_FILE
+
+if TYPE_CHECKING:
+    from protloc.learn.bundle import Bundle
 
 STARTER = "starter"
 SHIPPED = Path(__file__).with_name("starter")
@@ -20,6 +24,8 @@ def starter() -> Bundle:
     Raises:
         BundleError: if it is missing or damaged.
     """
+    from protloc.learn.bundle import Bundle  # who only asks where it lies needs no PyTorch
+
     return Bundle.load(_shipped())
 
 

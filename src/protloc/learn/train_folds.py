@@ -12,9 +12,10 @@ from protloc.atlas.store import Store
 from protloc.curate.split import Folds
 from protloc.errors import NothingKeptError
 from protloc.judge.answering import AnswerRule
-from protloc.learn.bundle import DESCRIPTION_FILE, ensemble
+from protloc.learn.bundle import ensemble
 from protloc.learn.data import FieldData
 from protloc.learn.machine import device_of
+from protloc.learn.model import DESCRIPTION_FILE
 from protloc.learn.recipes import TrainSettings
 from protloc.learn.runs import SETTINGS_FILE, Run, existing_run, read_run, write_run
 from protloc.learn.train import TrainResult, make_classifier, train

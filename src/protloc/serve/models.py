@@ -17,15 +17,18 @@ from protloc.apply.given import in_channels, takes
 from protloc.apply.heat import VIEWS
 from protloc.apply.neighbours import Index
 from protloc.apply.preflight import check_distance
+from protloc.apply.see import Seen, eye_of
 from protloc.atlas.reading import Reading
 from protloc.atlas.stains import Stain, parse_stains
 from protloc.errors import BundleError
-from protloc.learn.bundle import Bundle
+from protloc.learn.bundle import as_bundle
 from protloc.learn.bundle_checks import subset_name
+from protloc.learn.export import Export, fastest_export
+from protloc.learn.model import Model as Trained
 from protloc.learn.network import Ensemble
 from protloc.learn.reference import read_references
 from protloc.serve.decoding import Decoded
-from protloc.serve.engine import Engine, Looked
+from protloc.serve.engine import Engine
 from protloc.serve.replies import (
     Explained,
     Explanation,
@@ -52,19 +55,20 @@ class Model:
         name: What the server calls it.
         bundle: The model.
         atlas: Labelled fields among which neighbours are searched, or None.
+        export: What answers instead of the bundle, which explains; None if nothing does.
     """
 
-    def __init__(self, name: str, bundle: Bundle, *, atlas: Index | None = None) -> None:
+    def __init__(self, name: str, bundle: Trained, *, atlas: Index | None = None, export: Export | None = None) -> None:
         self.name, self.bundle, self.atlas = name, bundle, atlas
         self.facts: ModelFacts = facts_of(name, bundle, atlas=0 if atlas is None else len(atlas))
         self._usual = {} if bundle.folder is None else read_references(bundle.folder)
-        self._engine = Engine(bundle)
+        self._engine = Engine(bundle, eye_of(export or bundle, in_threads=True))
         self._explainer = ThreadPoolExecutor(1, thread_name_prefix="explain")  # one has the processors busy
 
     @cached_property
     def _explaining(self) -> Ensemble:
         """Return the networks that gradients are taken of: the engine's own must not wait for them."""
-        return network_of(self.bundle)
+        return network_of(as_bundle(self.bundle))
 
     def close(self) -> None:
         """Answer what was asked, then end."""
@@ -94,7 +98,7 @@ class Model:
         ordered = tuple(given[stain.name] for stain in bundle.stains if stain.name in given)
         return Reading(ordered, bundle.side, bundle.tile, bundle.bit_depth, pixels)
 
-    def submit(self, decoded: Decoded) -> Future[Looked]:
+    def submit(self, decoded: Decoded) -> Future[Seen]:
         """Look at fields when the model is free."""
         return self._engine.submit(self.images(decoded))
 
@@ -103,7 +107,7 @@ class Model:
         channels = {name: channel for channel, name in enumerate(decoded.stains)}
         return in_channels(self.bundle, np.stack([field.image for field in decoded.fields]), channels)
 
-    def reply(self, decoded: Decoded, looked: Looked, *, adapt: bool | None) -> Reply:
+    def reply(self, decoded: Decoded, looked: Seen, *, adapt: bool | None) -> Reply:
         """Put what the model makes of fields in words.
 
         Args:
@@ -167,7 +171,7 @@ class Model:
         said = rule.probabilities(logits)
         columns = [np.argsort(-row, kind="stable")[:classes].tolist() for row in said]
         found = explain_fields(
-            self.bundle, images[some], columns, given=decoded.stains, network=network, views=VIEWS[:1]
+            as_bundle(self.bundle), images[some], columns, given=decoded.stains, network=network, views=VIEWS[:1]
         )
         for field, explained, probabilities in zip(decoded.fields[some], found, said, strict=True):
             yield self._explained(field.id, explained, probabilities)
@@ -185,7 +189,7 @@ class Model:
         return Explained(id=field, maps=maps, stains=adds)
 
 
-def named_models(bundles: Sequence[tuple[str, Bundle]], atlases: Sequence[Path] = ()) -> dict[str, Model]:
+def named_models(bundles: Sequence[tuple[str, Trained]], atlases: Sequence[Path] = ()) -> dict[str, Model]:
     """Make models of bundles; two of one name are told apart by numbers.
 
     Args:
@@ -200,13 +204,13 @@ def named_models(bundles: Sequence[tuple[str, Bundle]], atlases: Sequence[Path] 
     for name, bundle in bundles:
         number = sum(each == name or each.startswith(f"{name} (") for each in models)
         own = name if not number else f"{name} ({number + 1})"
-        models[own] = Model(own, bundle, atlas=_own_atlas(bundle, left))
+        models[own] = Model(own, bundle, atlas=_own_atlas(bundle, left), export=fastest_export(bundle))
     if left:
         raise BundleError(f"--atlas: {left[0]} was made with none of these models. Make it anew: protloc embed.")
     return models
 
 
-def _own_atlas(bundle: Bundle, files: list[Path]) -> Index | None:
+def _own_atlas(bundle: Trained, files: list[Path]) -> Index | None:
     """Take the first of the files that was made with a model out of the list, and open it."""
     for file in files:
         try:

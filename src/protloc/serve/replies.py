@@ -15,7 +15,7 @@ from protloc.apply.checks.finding import Finding, Severity
 from protloc.apply.neighbours import Neighbours
 from protloc.apply.predictions import VERDICTS, Predictions
 from protloc.atlas.stains import Stain
-from protloc.learn.bundle import Bundle
+from protloc.learn.model import Model
 from protloc.show.composite import screen_colours
 
 
@@ -185,7 +185,7 @@ def png_of(plane: NDArray[np.uint8]) -> str:
     return base64.b64encode(encoded.tobytes()).decode("ascii")
 
 
-def facts_of(name: str, bundle: Bundle, *, atlas: int) -> ModelFacts:
+def facts_of(name: str, bundle: Model, *, atlas: int) -> ModelFacts:
     """Tell what a model is.
 
     Args:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import uvicorn
 
-from protloc.learn.bundle import Bundle
+from protloc.learn.model import Model
 from protloc.serve.app import create_app
 from protloc.serve.limits import Limits
 from protloc.serve.models import named_models
 
 
 def serve(
-    bundles: Sequence[tuple[str, Bundle]],
+    bundles: Sequence[tuple[str, Model]],
     *,
     atlases: Sequence[Path] = (),
     host: str = "127.0.0.1",

@@ -16,7 +16,7 @@ from protloc.atlas.files import StrPath, atomic_file, write_csv
 from protloc.atlas.reading import Reading
 from protloc.atlas.stains import Stain
 from protloc.atlas.table import LabelTable
-from protloc.learn.bundle import Bundle
+from protloc.learn.model import Model
 from protloc.progress import Progress
 from protloc.show.figures import png_bytes
 from protloc.show.figures_map import map_figure
@@ -61,7 +61,7 @@ class EmbedResult:
 
 
 def embed(
-    bundle: Bundle,
+    bundle: Model,
     source: StrPath,
     *,
     out: StrPath,

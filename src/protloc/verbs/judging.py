@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from protloc.apply.rows import look_at_rows
+from protloc.apply.rows import see_rows
 from protloc.atlas.store import Store
 from protloc.atlas.table import LabelTable
 from protloc.curate.groups import Leaks, leaks
@@ -87,16 +87,16 @@ def _judge_parts(run: Run, store: Store, split: Split, how: How, progress: Progr
     both, bundle = np.concatenate([validation, test]), run.bundle()
     partial, tta = _partial_stains(bundle), how.poses > 1
     fields = len(both) + len(partial) * len(validation)
-    seen = look_at_rows(bundle, store, both, tta=tta, progress=_from(0, fields, progress))
-    own, new = seen.logits[: len(validation)], seen.logits[len(validation) :]
+    seen = see_rows(bundle, store, both, tta=tta, progress=_from(0, fields, progress))
+    own, new = seen.mean_logits[: len(validation)], seen.mean_logits[len(validation) :]
     apart = _apart(table, both, rows["train"])
     held_out = {subset_name(_names(store)): (_some(seen.embeddings[apart], 1),)}
     known = {"truth": store.targets[validation], "logits": own, "groups": [table.groups[row] for row in validation]}
     rule, rules = fit_rule(**known, **asdict(how)), dict[str, AnswerRule]()
     for number, stains in enumerate(partial):
         told = _from(len(both) + number * len(validation), fields, progress)
-        seen = look_at_rows(bundle, store, validation, stains=stains, tta=tta, progress=told)
-        rules[subset_name(stains)] = fit_rule(**known | {"logits": seen.logits}, **asdict(how))
+        seen = see_rows(bundle, store, validation, stains=stains, tta=tta, progress=told)
+        rules[subset_name(stains)] = fit_rule(**known | {"logits": seen.mean_logits}, **asdict(how))
         held_out[subset_name(stains)] = (_some(seen.embeddings[apart[: len(validation)]], 1),)
     parts = {
         "validation": _predictions(table, validation, own, cross_fitted(**known, **asdict(how))),
@@ -178,8 +178,8 @@ def _out_of_fold(
     for fold, member in enumerate(run.folds):
         rows = rows_of(folds.split(fold), store.ids)
         told = _from(done, len(store), progress)
-        seen = look_at_rows(member.bundle(), store, rows["test"], stains=stains, tta=how.poses > 1, progress=told)
-        logits[rows["test"]] = seen.logits
+        seen = see_rows(member.bundle(), store, rows["test"], stains=stains, tta=how.poses > 1, progress=told)
+        logits[rows["test"]] = seen.mean_logits
         held_out.append(_some(seen.embeddings[_apart(table, rows["test"], rows["train"])], folds.count))
         done += len(rows["test"])
     return logits, tuple(held_out)

@@ -14,7 +14,7 @@ from protloc.apply.predictions import check_output, rejected_file, write_table
 from protloc.atlas.files import StrPath
 from protloc.atlas.reading import Reading
 from protloc.atlas.stains import Stain
-from protloc.learn.bundle import Bundle
+from protloc.learn.model import Model
 from protloc.progress import Progress
 from protloc.verbs.embed import write_rejected
 
@@ -63,7 +63,7 @@ class NeighboursResult:
 
 
 def neighbours(
-    bundle: Bundle,
+    bundle: Model,
     source: StrPath,
     *,
     index: StrPath,

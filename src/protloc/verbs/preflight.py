@@ -11,7 +11,7 @@ from protloc.apply.preflight import Preflight, preflight
 from protloc.atlas.files import StrPath
 from protloc.atlas.reading import Reading
 from protloc.atlas.stains import Stain
-from protloc.learn.bundle import Bundle
+from protloc.learn.model import Model
 from protloc.progress import Progress
 
 
@@ -35,7 +35,7 @@ class Checked:
 
 
 def preflight_fields(
-    bundle: Bundle,
+    bundle: Model,
     source: StrPath,
     *,
     out: StrPath | None = None,

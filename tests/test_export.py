@@ -1,0 +1,278 @@
+"""Exports: the bundle's answers by other engines, and none that differs taken for it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from protloc.apply.embed import model_hash
+from protloc.apply.export import trial_fields
+from protloc.apply.predict import predict
+from protloc.apply.predictions import write_predictions
+from protloc.apply.see import eye_of, see, see_each
+from protloc.atlas.stains import HPA_STAINS
+from protloc.cli import main
+from protloc.errors import BundleError, MissingExtraError, SettingsError
+from protloc.judge.answering import AnswerRule
+from protloc.judge.calibration import Calibration
+from protloc.learn.backbones import build_network
+from protloc.learn.bundle import Bundle, Member, ensemble, portable_state
+from protloc.learn.export import Export, fastest_export, load_model
+from protloc.learn.model import Normalisation
+from protloc.learn.reference import fit_reference, read_references, write_references
+from protloc.serve.decoding import Decoded, DecodedField
+from protloc.serve.models import Model
+from protloc.verbs.export import export_bundle
+
+SIDE = 32
+RULE = replace(AnswerRule.plain(3), calibration=Calibration((8.0, 8.0, 8.0), (0.0, 0.5, -0.5)), fields=60)
+
+
+def untrained(tiny_world, *, seed: int, backbone: str = "baseline-cnn") -> Bundle:
+    network = build_network(backbone, stains=4, classes=3, side=SIDE, seed=seed)
+    return Bundle(
+        backbone=backbone,
+        vocabulary=tiny_world.vocabulary,
+        stains=HPA_STAINS,
+        side=SIDE,
+        rule=RULE,
+        members=(Member(Normalisation((10.0,) * 4, (20.0,) * 4), {}, portable_state(network.state_dict())),),
+        settings={"stain_dropout": 0.5, "protein_stain": "green"},
+        protloc_version="0",
+    )
+
+
+@pytest.fixture(scope="module")
+def bundle(tiny_world, tmp_path_factory) -> Bundle:
+    """Return two networks that answer together, from a folder."""
+    made = ensemble([untrained(tiny_world, seed=seed) for seed in (3, 4)], rule=RULE)
+    folder = tmp_path_factory.mktemp("two")
+    made.save(folder)
+    return Bundle.load(folder)
+
+
+@pytest.fixture(scope="module")
+def onnx(bundle, tmp_path_factory) -> Export:
+    return export_bundle(bundle, engine="onnx", out=tmp_path_factory.mktemp("exports") / "onnx").export
+
+
+@pytest.fixture(scope="module")
+def openvino(bundle, tmp_path_factory) -> Export:
+    return export_bundle(bundle, engine="openvino", out=tmp_path_factory.mktemp("exports") / "openvino").export
+
+
+@pytest.fixture
+def copied(openvino, tmp_path) -> Path:
+    """Return the folder of an export that may be damaged."""
+    return Path(shutil.copytree(openvino.folder, tmp_path / "copied"))
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+@pytest.mark.parametrize("tta", [False, True])
+def test_an_export_sees_what_its_bundle_sees(bundle, tiny_store, engine, tta, request):
+    export = load_model(request.getfixturevalue(engine).folder)
+    batches = [tiny_store.images(rows) for rows in (np.arange(3), np.arange(3, 84), np.array([7]))]
+    expected, found = see(bundle, batches, tta=tta), see(export, batches, tta=tta)
+    assert found.logits.shape == (2, 85, 3)
+    np.testing.assert_allclose(found.logits, expected.logits, atol=1e-4)
+    np.testing.assert_allclose(found.embeddings, expected.embeddings, atol=1e-4)
+    nothing = see(export, [])
+    assert (nothing.logits.shape, nothing.embeddings.shape) == ((2, 0, 3), (0, found.embeddings.shape[1]))
+
+
+def test_an_export_holds_all_that_the_bundle_answers_by(bundle, onnx):
+    export = load_model(onnx.folder)
+    assert isinstance(export, Export)
+    for name in ("backbone", "stains", "side", "rule", "rules", "settings", "needed", "tile"):
+        assert getattr(export, name) == getattr(bundle, name)
+    assert len(export.members) == 2
+    assert export.verified == onnx.verified
+    assert model_hash(export) == model_hash(bundle)
+
+
+def test_test_fields_and_their_logits_lie_beside_the_network(bundle, openvino):
+    kept = load_file(openvino.folder / "test.safetensors")
+    np.testing.assert_array_equal(kept["images"], trial_fields(bundle))
+    assert not kept["images"][24:, [0, 2, 3]].any(), "the last can do without all but green"
+    expected = see(bundle, [kept["images"]], tta=False).mean_logits
+    np.testing.assert_allclose(kept["logits"], expected, atol=1e-6)
+    found = see(openvino, [kept["images"]], tta=False).mean_logits
+    assert openvino.verified.max_difference == pytest.approx(np.abs(found - kept["logits"]).max(), abs=1e-6)
+    assert 0 < openvino.verified.tolerance <= 1e-4 * max(1, np.abs(expected).max()) * 1.001
+
+
+def test_an_export_whose_logits_differ_is_not_written(bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr("protloc.apply.export.TOLERANCES", {"float32": 0.0})
+    with pytest.raises(BundleError, match="Nothing was written"):
+        export_bundle(bundle, engine="openvino", out=tmp_path / "made")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_what_is_no_export_is_not_overwritten_and_an_export_is(bundle, copied, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(BundleError, match="exists and is no export"):
+        export_bundle(bundle, engine="openvino", out=tmp_path / "mine")
+    (copied / "model.bin").write_bytes(b"damaged")
+    export_bundle(bundle, engine="openvino", out=copied)
+    assert load_model(copied).folder == copied
+
+
+@pytest.mark.parametrize("damage", ["model.bin", "model.xml", "missing", "precision", "slopes", "json"])
+def test_a_damaged_export_is_refused(copied, damage):
+    described = json.loads((copied / "model.json").read_text())
+    if damage == "missing":
+        (copied / "model.bin").unlink()
+    elif damage == "precision":
+        described["export"]["precision"] = "float8"
+    elif damage == "slopes":
+        described["answers"]["calibration"]["slopes"] = [1.0]
+    elif damage != "json":
+        (copied / damage).write_bytes((copied / damage).read_bytes()[:-7])
+    (copied / "model.json").write_text(json.dumps(described) if damage != "json" else "{")
+    with pytest.raises(BundleError, match=str(copied)):
+        load_model(copied)
+
+
+def test_what_an_engine_cannot_do_is_told(bundle, tiny_store, tmp_path):
+    with pytest.raises(SettingsError, match="onnx computes in float32, not in bf16"):
+        export_bundle(bundle, engine="onnx", precision="bf16", out=tmp_path / "made")
+    with pytest.raises(SettingsError, match="int8 needs fields"):
+        export_bundle(bundle, engine="openvino", precision="int8", out=tmp_path / "made")
+    with pytest.raises(BundleError, match="Name a place by --out"):
+        export_bundle(replace(bundle, folder=None), engine="openvino", store=tiny_store)
+
+
+def test_an_engine_that_is_not_installed_is_named(bundle, onnx, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'protloc\[openvino\]'"):
+        export_bundle(bundle, engine="openvino", out=tmp_path / "made")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'protloc\[onnx\]'"):
+        eye_of(onnx)
+
+
+def test_int8_is_calibrated_and_judged_and_refused_where_it_costs_too_much(bundle, tiny_store, tmp_path, monkeypatch):
+    told: list[tuple[int, int]] = []
+    how = {"engine": "openvino", "precision": "int8", "store": tiny_store, "out": tmp_path / "made"}
+    export = export_bundle(bundle, **how, force=True, progress=lambda done, of: told.append((done, of))).export
+    verified = export.verified
+    assert told[-1] == (2 * verified.scored, 2 * verified.scored)
+    assert export.calibration > 0
+    assert 0 < verified.max_difference <= verified.tolerance
+    assert verified.macro_f1 is not None
+    assert 0.5 < (verified.agreement or 0) <= 1
+    assert model_hash(export) != model_hash(bundle)
+    shutil.rmtree(tmp_path / "made")
+    monkeypatch.setattr("protloc.verbs.export.MOST_LOST", verified.macro_f1_lost - 0.01)
+    with pytest.raises(BundleError, match=r"of macro-F1 on the \d+ fields of the validation part"):
+        export_bundle(bundle, **how)
+    assert not (tmp_path / "made").exists()
+    made = export_bundle(bundle, **how, force=True)
+    assert made.export.verified.forced
+    assert "calls are alike" in made.summary
+
+
+def test_answers_come_in_the_order_of_the_fields_even_after_an_error(bundle, openvino, tiny_store):
+    eye = eye_of(openvino)
+    images = tiny_store.images(np.arange(84))
+
+    def broken() -> Iterator[np.ndarray]:
+        yield images[:40]
+        raise RuntimeError("the disk is gone")
+
+    with pytest.raises(RuntimeError, match="disk"):
+        list(eye(broken()))
+    apart = np.concatenate([seen.embeddings for seen in see_each(eye, np.array_split(images, 11), turned=False)])
+    np.testing.assert_allclose(apart, see(bundle, [images], tta=False).embeddings, atol=1e-4)
+
+
+def test_references_go_along(bundle, tmp_path):
+    folder = tmp_path / "bundle"
+    bundle.save(folder)
+    seen = np.random.default_rng(0).normal(size=(20, 128)).astype(np.float32)
+    write_references(folder, {"green": (fit_reference(seen[:10], seen[10:]),)})
+    made = export_bundle(Bundle.load(folder), engine="openvino")
+    assert made.folder == folder / "exports" / "openvino-float32"
+    assert read_references(made.folder).keys() == {"green"}
+
+
+def test_the_fastest_export_of_these_weights_is_taken(tiny_world, tmp_path):
+    made = untrained(tiny_world, seed=5)
+    made.save(tmp_path)
+    bundle = Bundle.load(tmp_path)
+    assert fastest_export(bundle) is None
+    export_bundle(bundle, engine="onnx")
+    assert getattr(fastest_export(bundle), "engine", None) == "onnx"
+    export_bundle(bundle, engine="openvino")
+    export_bundle(bundle, engine="openvino", precision="bf16")
+    fastest = fastest_export(bundle)
+    assert isinstance(fastest, Export)
+    assert (fastest.engine, fastest.precision) == ("openvino", "bf16")
+    forced = replace(fastest, verified=replace(fastest.verified, forced=True))
+    forced.write_description(fastest.folder)
+    assert getattr(fastest_export(bundle), "precision", None) == "float32"
+    untrained(tiny_world, seed=6).save(tmp_path)
+    assert fastest_export(Bundle.load(tmp_path)) is None, "they are of other weights"
+
+
+def decoded_from(images: np.ndarray) -> Decoded:
+    """Return fields as a server has them decoded."""
+    fields = [DecodedField(f"f{row}", f"f{row}", image, None, SIDE, SIDE, 8) for row, image in enumerate(images)]
+    return Decoded(("red", "green", "blue", "yellow"), tuple(fields), {})
+
+
+def test_a_server_answers_by_the_export_and_explains_by_the_bundle(tiny_world, tiny_store, tmp_path):
+    untrained(tiny_world, seed=5).save(tmp_path)
+    bundle = Bundle.load(tmp_path)
+    export_bundle(bundle, engine="openvino")
+    images = tiny_store.images(np.arange(5))
+    answering = fastest_export(bundle)
+    served, alone = Model("both", bundle, export=answering), Model("export", answering)
+    try:
+        for model in (served, alone):
+            found = model.submit(decoded_from(images)).result().logits
+            np.testing.assert_allclose(found, see(bundle, [images]).logits, atol=1e-4)
+        assert len(served.explain(decoded_from(images), classes=1).result().fields) == 5
+        with pytest.raises(BundleError, match="cannot be trained, judged or explained"):
+            alone.explain(decoded_from(images), classes=1).result()
+    finally:
+        served.close()
+        alone.close()
+
+
+def test_the_command_makes_an_export_that_predict_takes_like_a_bundle(bundle, tiny_world, tmp_path, capsys):
+    made, answers = tmp_path / "made", tmp_path / "answers.csv"
+    arguments = ["export", bundle.folder, "--to", "onnx", "--store", tiny_world.store.folder, "--out", made, "--force"]
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    assert ended.value.code == 0
+    assert "100.00% of the calls are alike" in " ".join(capsys.readouterr().out.split())
+    script = (
+        "import sys; from protloc.cli import main\n"
+        "try: main(sys.argv[1:])\nexcept SystemExit: pass\n"
+        "print([name for name in ('torch', 'lightning', 'timm', 'matplotlib') if name in sys.modules])"
+    )
+    told = ["predict", made, tiny_world.images, "--out", answers, "--format", "kaggle"]
+    ran = subprocess.run(  # noqa: S603 - our own command
+        [sys.executable, "-c", script, *map(str, told)], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.splitlines()[-1] == "[]", "an export needs none of these"
+    write_predictions(predict(bundle, tiny_world.images), tmp_path / "expected.csv", style="kaggle")
+    assert answers.read_text() == (tmp_path / "expected.csv").read_text()
+
+
+def test_an_export_cannot_be_explained(onnx, tiny_world, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["explain", str(onnx.folder), str(tiny_world.images), "--out", str(tmp_path / "why")])
+    assert ended.value.code == 2
+    assert "Name the bundle it was made of" in " ".join(capsys.readouterr().err.split())
