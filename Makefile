@@ -1,6 +1,7 @@
 # make demo   a trained, judged classifier on simulated fields; needs nothing but Python 3.11+ and make
 # make test   all tests
 # make lint   ruff and pyright
+# make bench  protloc beside its peers and the limits of this machine, into docs/performance.md: some 20 minutes
 # make starter   the model that comes with protloc, from nothing: some 2¼ hours on two cores (FIELDS=24000 EPOCHS=12)
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,7 +10,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints
 FIELDS ?= 24000
 EPOCHS ?= 12
 
-.PHONY: demo test lint starter format clean
+.PHONY: demo test lint bench starter format clean
 
 demo: .venv/installed
 	$(BIN)/protloc demo --out demo
@@ -21,6 +22,9 @@ lint: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+bench: .venv/installed-bench
+	cd benchmarks && ../$(BIN)/python -W ignore -m bench --out ../docs/performance.md
 
 starter: .venv/installed
 	$(BIN)/protloc simulate starter-work/atlas --fields $(FIELDS) --side 256 --seed 4 --balanced --clean
@@ -49,6 +53,10 @@ clean:
 
 .venv/installed: pyproject.toml constraints.txt | .venv/bin/pip
 	$(INSTALL) -e '.[lite,serve]'
+	touch $@
+
+.venv/installed-bench: .venv/installed
+	$(INSTALL) -e '.[lite,bench]'
 	touch $@
 
 .venv/installed-test: .venv/installed

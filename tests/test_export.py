@@ -196,6 +196,12 @@ def test_answers_come_in_the_order_of_the_fields_even_after_an_error(bundle, ope
     np.testing.assert_allclose(apart, see(bundle, [images], tta=False).embeddings, atol=1e-4)
 
 
+def test_openvino_sends_nobody_word(openvino):
+    assert openvino.installed
+    assert sys.modules["openvino"]
+    assert sys.modules["openvino_telemetry"] is None
+
+
 def test_references_go_along(bundle, tmp_path):
     folder = tmp_path / "bundle"
     bundle.save(folder)

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from types import TracebackType
@@ -68,7 +68,11 @@ class Row:
     work: str
     unit: str
     rates: Mapping[str, Sequence[float]]
-    checks: Sequence[Check]
+    checks: Sequence[Check] = ()
+
+    def with_checks(self, *checks: Check) -> Row:
+        """Return the row with these checks."""
+        return replace(self, checks=checks)
 
     def ratio(self, over: str, *, of: str | None = None, what: str = "", target: float | None = None) -> Check:
         """Return by how much one contender, the first if not said, is faster than another, round by round."""

@@ -21,6 +21,7 @@ from safetensors.numpy import save_file
 from scipy.special import expit
 from torch import Tensor, nn
 
+from protloc.apply.export_eye import silent_openvino
 from protloc.apply.given import Fields, batch_of
 from protloc.apply.network_eye import look
 from protloc.apply.see import see
@@ -41,6 +42,8 @@ MAKERS: dict[tuple[Engine, Precision], Sequence[str]] = {
     ("openvino", "bf16"): ("openvino",),
     ("openvino", "int8"): ("openvino", "nncf"),
 }
+
+TALKATIVE = ("nncf", "torch.onnx", "torch.utils.cpp_extension", "onnxscript", "onnx_ir")
 
 Score = Callable[[Export, Verified], Verified]
 
@@ -134,7 +137,7 @@ def _check(engine: Engine, precision: Precision, calibration: Sequence[Fields], 
         raise SettingsError("--precision: int8 needs fields to measure ranges of. Name their store by --store.")
     for package in (*MAKERS[engine, precision], PACKAGES[engine]):
         try:
-            import_module(package)
+            silent_openvino() if package == "openvino" else import_module(package)
         except ModuleNotFoundError as error:
             raise MissingExtraError(
                 f"--to {engine}: {error.name} is not installed. pip install 'protloc[{engine}]'"
@@ -157,7 +160,7 @@ def _convert(
         made: Any = torch.onnx.export(program, dynamo=True, verbose=False, **named)  # pyright: ignore[reportArgumentType]
         made.save(file, external_data=False)
         return
-    openvino = import_module("openvino")
+    openvino = silent_openvino()
     model = openvino.convert_model(program)
     model.reshape([-1, *example.shape[1:]])
     if precision == "int8":
@@ -210,7 +213,9 @@ def _straight(model: Model, images: Fields) -> NDArray[np.float32]:
 @contextlib.contextmanager
 def _quiet() -> Generator[None]:
     """Keep what converters say of their own inner life from the user."""
-    loggers = [logging.getLogger(name) for name in ("nncf", "torch.onnx", "torch.utils.cpp_extension", "onnxscript", "onnx_ir")]
+    loggers = [
+        logging.getLogger(name) for name in ("nncf", "torch.onnx", "torch.utils.cpp_extension", "onnxscript", "onnx_ir")
+    ]
     levels = [logger.level for logger in loggers]
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):

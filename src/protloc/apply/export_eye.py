@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
+from importlib import import_module
 from typing import Any
 
 from protloc.apply.given import Fields
@@ -31,6 +33,12 @@ def export_eye(export: Export) -> Eye:
         raise BundleError(f"{export.file}: cannot be read ({error}). Make it again: protloc export.") from error
 
 
+def silent_openvino() -> Any:  # noqa: ANN401 - a module
+    """Import OpenVINO without the package by which it and NNCF send word of their use, unasked, to their makers."""
+    sys.modules.setdefault("openvino_telemetry", None)  # pyright: ignore[reportArgumentType] - as if not installed
+    return import_module("openvino")
+
+
 class OnnxEye:
     """An export to ONNX, on the processor."""
 
@@ -49,13 +57,11 @@ class OpenVinoEye:
     """An export to OpenVINO, on the processor: as many requests at a time as keep every core busy by itself."""
 
     def __init__(self, export: Export) -> None:
-        import openvino
-
         told = {
             "PERFORMANCE_HINT": "THROUGHPUT",
             "INFERENCE_PRECISION_HINT": "bf16" if export.precision == "bf16" else "f32",
         }
-        compiled: Any = openvino.Core().compile_model(export.file, "CPU", told)
+        compiled: Any = silent_openvino().Core().compile_model(export.file, "CPU", told)
         requests: int = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._requests = [compiled.create_infer_request() for _ in range(requests)]
         self._size = max(PIECE_PIXELS // export.side**2, 1)
