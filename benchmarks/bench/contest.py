@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -91,18 +92,27 @@ class Contender:
 
     def __init__(self, module: str, *arguments: object) -> None:
         command = [sys.executable, "-W", "ignore", "-m", f"bench.{module}", *map(str, arguments)]
+        self._told = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed at the end; a pipe unread fills up
         self._process = subprocess.Popen(
-            command, cwd=BENCHMARKS, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, cwd=BENCHMARKS, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._told, text=True
         )
 
     def __enter__(self) -> Contender:
-        self._reply()  # that it is ready
+        try:
+            self._reply()  # that it is ready
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.communicate()  # an end of input is the end
+        self._end()
+
+    def _end(self) -> None:
+        self._process.communicate()  # the end of its input is its end
+        self._told.close()
 
     def go(self) -> dict[str, float]:
         """Let it work once; return what it tells: ``rate``, and whatever else it measured."""
@@ -114,7 +124,9 @@ class Contender:
         for line in self._process.stdout:
             if line.startswith("{"):
                 return json.loads(line)
-        raise RuntimeError(f"{self._process.args}: ended without a reply\n{self._process.stderr.read()}")
+        self._process.wait()
+        self._told.seek(0)
+        raise RuntimeError(f"{self._process.args}: ended without a reply\n{self._told.read()}")
 
 
 def take_turns(run: Callable[[], int | dict[str, float]]) -> None:

@@ -154,6 +154,10 @@ class Model:
             decoded: The fields.
             classes: How many classes of each, the most probable first.
         """
+        if not self.facts.explains:
+            raise BundleError(
+                f"{self.name}: an export, which answers but has no heat maps. Ask a model that is a bundle."
+            )
         images, each = self.images(decoded), range(0, len(decoded.fields), EXPLAINED_AT_ONCE)
         fields = [
             field

@@ -15,6 +15,7 @@ from protloc.apply.checks.finding import Finding, Severity
 from protloc.apply.neighbours import Neighbours
 from protloc.apply.predictions import VERDICTS, Predictions
 from protloc.atlas.stains import Stain
+from protloc.learn.export import Export
 from protloc.learn.model import Model
 from protloc.show.composite import screen_colours
 
@@ -124,6 +125,7 @@ class ModelFacts(BaseModel):
     judged_on: int = Field(description="Fields that its answers were fitted on; 0 if it was never judged.")
     error_rate: float
     atlas: int = Field(description="Labelled fields among which neighbours are searched.")
+    explains: bool = Field(description="Whether it makes heat maps; an export alone does not.")
 
 
 def class_answers(said: Predictions, row: int) -> list[ClassAnswer]:
@@ -204,4 +206,5 @@ def facts_of(name: str, bundle: Model, *, atlas: int) -> ModelFacts:
         judged_on=bundle.rule.fields,
         error_rate=bundle.rule.cuts.error_rate,
         atlas=atlas,
+        explains=not isinstance(bundle, Export),
     )

@@ -202,6 +202,7 @@ async function see(name) {
     return note(HINT);
   }
   const [from, here] = [visit, field];
+  if (!models.find((each) => each.name === from.model).explains) return note(`${from.model} answers, but has no heat maps.`);
   note(`Looking where the model sees ${name}…`);
   try {
     const found = await heatOf(from, here, name);
