@@ -250,7 +250,7 @@ def test_a_server_answers_by_the_export_and_explains_by_the_bundle(tiny_world, t
             np.testing.assert_allclose(found, see(bundle, [images]).logits, atol=1e-4)
         assert len(served.explain(decoded_from(images), classes=1).result().fields) == 5
         assert (served.facts.explains, alone.facts.explains) == (True, False)
-        with pytest.raises(BundleError, match="^export: an export, which answers but has no heat maps"):
+        with pytest.raises(BundleError, match=r"^export: an export, which answers but has no heat maps"):
             alone.explain(decoded_from(images), classes=1).result()
     finally:
         served.close()

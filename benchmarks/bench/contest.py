@@ -91,15 +91,15 @@ class Contender:
     """
 
     def __init__(self, module: str, *arguments: object) -> None:
-        command = [sys.executable, "-W", "ignore", "-m", f"bench.{module}", *map(str, arguments)]
-        self._told = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed at the end; a pipe unread fills up
-        self._process = subprocess.Popen(
-            command, cwd=BENCHMARKS, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._told, text=True
-        )
+        self._command = [sys.executable, "-W", "ignore", "-m", f"bench.{module}", *map(str, arguments)]
 
     def __enter__(self) -> Contender:
+        self._told = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen(
+            self._command, cwd=BENCHMARKS, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._told, text=True
+        )
         try:
-            self._reply()  # that it is ready
+            self._reply()  # that it is ready: the others wait, so that each warms up alone
         except BaseException:
             self._end()
             raise

@@ -14,11 +14,11 @@ FIELDS = 512
 FILE_SIDE, SIDE = 256, 128
 
 
-def atlas(scratch: Path, *, side: int = FILE_SIDE) -> Path:
-    """Return a folder with ``train`` and ``train.csv``: ``FIELDS`` simulated fields of ``side`` px, made at first."""
+def atlas(scratch: Path, *, side: int = FILE_SIDE, fields: int = FIELDS) -> Path:
+    """Return a folder with ``train`` and ``train.csv``: simulated fields of ``side`` px, made at first."""
     folder = scratch / f"atlas{side}"
     if not folder.exists():
-        simulate(folder, fields=FIELDS, side=side)
+        simulate(folder, fields=fields, side=side)
     return folder
 
 
