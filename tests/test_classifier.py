@@ -14,7 +14,8 @@ from protloc.learn.backbones import BASELINE_CNN, build_network
 from protloc.learn.classifier import Classifier, averaged_copy, decay_after, figures_of, rate_factor
 from protloc.learn.data import Batch
 from protloc.learn.losses import binary_cross_entropy
-from protloc.learn.network import FieldNetwork, Normalisation
+from protloc.learn.model import Normalisation
+from protloc.learn.network import FieldNetwork
 from protloc.learn.recipes import TrainSettings
 
 
@@ -109,6 +110,21 @@ def test_long_gradients_are_shortened(classifier: Classifier) -> None:
     classifier.on_before_optimizer_step(classifier.configure_optimizers()["optimizer"])
     norms = torch.stack([parameter.grad.norm() for parameter in classifier.parameters() if parameter.grad is not None])
     assert norms.norm().item() == pytest.approx(classifier.settings.gradient_clip, rel=1e-3)
+
+
+def test_short_gradients_are_left_as_they_are(classifier: Classifier) -> None:
+    for parameter in classifier.parameters():
+        parameter.grad = torch.full_like(parameter, 1e-6)
+    classifier.on_before_optimizer_step(classifier.configure_optimizers()["optimizer"])
+    assert all(torch.all(parameter.grad == 1e-6) for parameter in classifier.parameters() if parameter.grad is not None)
+
+
+def test_one_gradient_that_is_no_number_spoils_the_step_so_that_the_run_stops(classifier: Classifier) -> None:
+    for parameter in classifier.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    next(classifier.parameters()).grad.fill_(float("nan"))  # pyright: ignore[reportOptionalMemberAccess]
+    classifier.on_before_optimizer_step(classifier.configure_optimizers()["optimizer"])
+    assert all(torch.isnan(parameter.grad).all() for parameter in classifier.parameters() if parameter.grad is not None)
 
 
 def test_averaged_weights_of_a_hand_worked_case() -> None:

@@ -102,8 +102,13 @@ class Classifier(LightningModule):
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: ARG002 - Lightning's signature
         """Shorten a gradient that is too long; Lightning itself refuses to, for fused optimisers in bf16."""
-        if self.settings.gradient_clip:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_clip)
+        longest, parameters = self.settings.gradient_clip, list(self.network.parameters())
+        if not longest:
+            return
+        length = nn.utils.get_total_norm([each.grad for each in parameters if each.grad is not None])
+        # torch's clip_grad_norm_ would multiply short ones by 1; a GPU does so sooner than it tells the length
+        if self.device.type != "cpu" or not length <= longest:  # nor is what is no number short
+            nn.utils.clip_grads_with_norm_(parameters, longest, length)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:  # noqa: ANN401, ARG002 - Lightning's
         """Take the weights of the step into the average."""

@@ -20,7 +20,7 @@ from protloc.curate.split import Split, rows_of
 from protloc.errors import SettingsError, SplitError
 from protloc.learn.chance import ORDER, number_of
 from protloc.learn.exposure import photograph
-from protloc.learn.network import Normalisation
+from protloc.learn.model import Normalisation
 from protloc.learn.recipes import TrainSettings
 
 LEAST_DEVIATION = 1.0  # grey levels; an empty stain must not blow up its noise
