@@ -31,8 +31,8 @@ from protloc.atlas.vocabulary import load_vocabulary
 from protloc.curate.split import rows_of
 from protloc.judge.prior import Prior
 from protloc.learn.bundle import Bundle
-from protloc.learn.model import WEIGHTS_FILE
 from protloc.learn.bundle_checks import subset_name
+from protloc.learn.model import WEIGHTS_FILE
 from protloc.learn.reference import (
     REFERENCE_FILE,
     Reference,

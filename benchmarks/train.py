@@ -17,7 +17,8 @@ from protloc.learn.augment import Augmentation, augment
 from protloc.learn.backbones import build_network
 from protloc.learn.losses import binary_cross_entropy
 from protloc.learn.machine import device_of
-from protloc.learn.network import FieldNetwork, Normalisation
+from protloc.learn.model import Normalisation
+from protloc.learn.network import FieldNetwork
 from protloc.learn.recipes import RECIPES, TrainSettings, load_recipe
 
 STAINS = 4

@@ -105,7 +105,7 @@ def duplicates(store: Store, truth: Path) -> Iterator[Figure]:
     times = [found[0] for found in searched.values()]
     exponent = np.polyfit(np.log(list(searched)), np.log(times), 1)[0]
     yield Figure(
-        f"the same, growth exponent from {min(searched):,} on", float(exponent), at_most(1.25)
+        f"the same, growth exponent from {min(searched):,} on", float(exponent), at_most(1.1)
     )  # of all pairs: 2
 
 

@@ -129,3 +129,12 @@ def test_stains_that_show_nothing_are_nobodys_likeness() -> None:
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_few_fields(number: int) -> None:
     assert not search(strangers(number)).first.size
+
+
+def test_pairs_that_lie_in_two_blocks_are_found_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    originals = strangers(60)
+    hashes = np.concatenate([originals, repeats(originals, unlike=0.1)[0], *[originals[:1]] * 12])
+    whole = rows_of(search(hashes))
+    monkeypatch.setattr(bands, "_ENTRIES", 7)
+    monkeypatch.setattr(bands, "_ROWS", 11)
+    assert rows_of(search(hashes)) == whole

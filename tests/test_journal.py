@@ -200,14 +200,14 @@ def test_another_plan_starts_clean(images: Path, tmp_path: Path, decoded: list[s
 KILLED_CHILD = """
 import os, signal, sys
 from pathlib import Path
-from protloc.atlas import files, journal, prepare as room
+from protloc.atlas import finishing, journal, prepare as room
 from protloc.atlas.reading import Reading
 from protloc.atlas.stains import parse_stains
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
-def half_a_table(table, path):
+def half_a_table(path, schema):
     Path(path).write_bytes(b"PAR1 half")
     die()
 
@@ -216,7 +216,7 @@ def append(self, entry, images):
         self._append_image(image)
     if self.finished == 3:
         die()
-    self._entries.write(journal.json.dumps(journal.asdict(entry)).encode() + b"\\n")
+    self._entries.write(journal.json.dumps(vars(entry)).encode() + b"\\n")
     self._entries.flush()
     self.finished += 1
 
@@ -228,7 +228,7 @@ def told(done, total):
 
 moment, images, store = sys.argv[1:]
 if moment == "between image and entry": journal.Journal.append = append
-if moment == "while writing a table": files.pq.write_table = half_a_table
+if moment == "while writing a table": finishing.pq.ParquetWriter = half_a_table
 if moment == "before the description": room.write_json = die
 if moment == "before the renaming": Path.replace = rename
 room.prepare(Path(images), Path(store), reading=Reading(stains=parse_stains(["green", "blue"]), side=8), jobs=2,

@@ -311,11 +311,11 @@ def test_a_users_folder_of_the_unfinished_name_is_left_alone(images: Path, tmp_p
 def test_a_full_disk_is_told_and_the_work_goes_on_later(
     images: Path, tmp_path: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("protloc.atlas.prepare.write_csv", full)
+        patch.setattr("protloc.atlas.prepare.write_fields", full)
         with pytest.raises(StoreError, match=r"store: cannot be written \(.*No space left on device"):
             prepare(images, tmp_path / "store", reading=READING)
     assert prepare(images, tmp_path / "store", reading=READING).resumed == FIELDS

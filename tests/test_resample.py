@@ -204,9 +204,10 @@ def test_the_order_of_fields_changes_nothing(seed: int) -> None:
         np.testing.assert_allclose(other.draws[metric], one.draws[metric], err_msg=metric)
 
 
-def test_chunks_of_resamples_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_of_resamples_and_of_steps_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = resample_metrics(part(), resamples=21)
-    monkeypatch.setattr("protloc.judge.resample.CELLS", 1)
+    monkeypatch.setattr("protloc.judge.resample.AT_ONCE", 4)
+    monkeypatch.setattr("protloc.judge.tallies.STEPS", 2)  # of a class at a time
     for metric, draws in resample_metrics(part(), resamples=21).draws.items():
         np.testing.assert_allclose(draws, whole.draws[metric], err_msg=metric)
 

@@ -15,7 +15,7 @@ KAGGLE_SIDE, KAGGLE_FIELDS = 512, 128
 
 
 def rows(scratch: Path, *, rounds: int) -> list[Row]:
-    """Train on simulated fields at 128 px, batches of 32; who reads images reads PNGs of 512 px, as Kaggle 2018's are."""
+    """Train on simulated fields at 128 px, batches of 32; who reads images reads PNGs of 512 px, as Kaggle's are."""
     store = material.store(scratch).folder
     run = scratch / "train-run"
     shutil.rmtree(run, ignore_errors=True)

@@ -11,6 +11,7 @@ from typing import Literal
 MOST_PAGES = 10_000  # counting stops here; a TIFF directory of six bytes could be repeated for hours
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_CHUNK, _PNG_CHECKSUM = struct.Struct(">I4s"), struct.Struct(">I")
 _JPEG_START = b"\xff\xd8\xff"
 _TIFF_STARTS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")  # the + is BigTIFF
 _JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # frame headers; the three are tables
@@ -72,24 +73,28 @@ def _walk(content: bytes) -> Container:
 
 def _walk_png(content: bytes) -> Container:
     """Check every chunk and keep the critical ones."""
-    chunks = list(_png_chunks(memoryview(content)))
+    chunks = list(_png_chunks(content))
     if chunks[0][0] != b"IHDR":
         raise ValueError("its first chunk is not IHDR")
-    width, height = struct.unpack_from(">II", chunks[0][1], 8)
-    critical = [chunk for kind, chunk in chunks if kind[:1].isupper()]
+    width, height = struct.unpack_from(">II", content[chunks[0][1]], 8)
+    if all(kind[:1].isupper() for kind, _ in chunks) and chunks[-1][1].stop == len(content):
+        return Container("PNG", width, height, 1, 1, content)
+    critical = [content[place] for kind, place in chunks if kind[:1].isupper()]
     return Container("PNG", width, height, 1, 1, b"".join([_PNG_START, *critical]))
 
 
-def _png_chunks(content: memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    """Yield type and bytes of each chunk, up to the last."""
+def _png_chunks(content: bytes) -> Iterator[tuple[bytes, slice]]:
+    """Yield type and place of each chunk, up to the last."""
+    whole = memoryview(content)
     place, kind = len(_PNG_START), b""
     while kind != b"IEND":
-        length, kind = struct.unpack_from(">I4s", content, place)
-        (checksum,) = struct.unpack_from(">I", content, place + 8 + length)
-        if zlib.crc32(content[place + 4 : place + 8 + length]) != checksum:
+        length, kind = _PNG_CHUNK.unpack_from(content, place)
+        after = place + 12 + length
+        (checksum,) = _PNG_CHECKSUM.unpack_from(content, after - 4)
+        if zlib.crc32(whole[place + 4 : after - 4]) != checksum:
             raise ValueError(f"the checksum of its chunk {kind!r} is wrong")
-        yield kind, content[place : place + 12 + length]
-        place += 12 + length
+        yield kind, slice(place, after)
+        place = after
 
 
 def _walk_jpeg(content: bytes) -> Container:

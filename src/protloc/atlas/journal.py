@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -97,7 +97,7 @@ class Journal:
         """Add a finished field and its images, one a row of ``entry``."""
         for image in images:
             self._append_image(image)
-        self._entries.write(json.dumps(asdict(entry)).encode() + b"\n")
+        self._entries.write(json.dumps(vars(entry)).encode() + b"\n")
         self._entries.flush()
         self.finished += 1
 

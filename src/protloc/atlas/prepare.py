@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
-from collections import defaultdict
+from array import array
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +21,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from protloc.atlas.files import StrPath, sha256_of, write_csv, write_json, write_parquet
-from protloc.atlas.images import FieldFiles, find_fields, readable
+from protloc.atlas.files import StrPath, sha256_of, write_json
+from protloc.atlas.finishing import REJECTED, LabelsOf, read_rejected, write_fields, write_rejected
+from protloc.atlas.images import find_fields
 from protloc.atlas.journal import JOURNAL, Entry, Journal
+from protloc.atlas.listing import FieldFiles, FieldListing, readable
 from protloc.atlas.reading import Reading, in_order, read_field, threads
 from protloc.atlas.stains import Stain
 from protloc.atlas.store import FORMAT, Store, partial_of, sealed
@@ -28,7 +34,8 @@ from protloc.atlas.vocabulary import Vocabulary, load_vocabulary
 from protloc.errors import ImageError, SettingsError, StoreError
 from protloc.progress import Progress
 
-REJECTED_COLUMNS = ["id", "file", "reason"]
+_WAITING_BYTES = 2**24
+_HASHED_AT_ONCE = 512  # file states that lie in memory as text
 
 
 @dataclass(frozen=True)
@@ -36,31 +43,40 @@ class Prepared:
     """What ``prepare`` did.
 
     Attributes:
-        store: The finished store.
+        folder: Where the finished store lies.
         source_fields: Fields of the source that are in the store, whole or as tiles.
-        rejected: Rejected fields: columns ``id``, ``file``, ``reason``, as in ``rejected.csv``.
         resumed: Fields that an earlier, interrupted call had finished already.
         cropped: Oblong fields of which only the central square was stored.
         existed: Whether the very store asked for lay there already.
     """
 
-    store: Store
+    folder: Path
     source_fields: int
-    rejected: pd.DataFrame
     resumed: int
     cropped: int
     existed: bool
 
+    @cached_property
+    def store(self) -> Store:
+        """Return the finished store."""
+        return Store.open(self.folder, verify=False)
+
+    @cached_property
+    def rejected(self) -> pd.DataFrame:
+        """Return the rejected fields: columns ``id``, ``file``, ``reason``, as in ``rejected.csv``."""
+        return read_rejected(self.folder / REJECTED)
+
     @property
     def summary(self) -> str:
         """Return in words what is in the store, what is not, and where the reasons are."""
-        store = self.store
-        kept = f"{self.source_fields} fields" + (f" as {len(store)} tiles" if len(store) > self.source_fields else "")
-        stains = ", ".join(stain.name for stain in store.stains)
-        told = [f"{store.folder}: {kept}, {stains}, {store.side} px, {len(self.rejected)} rejected."]
-        if len(self.rejected):
-            first = self.rejected["reason"].iloc[0]
-            told.append(f"Why is in {store.folder / 'rejected.csv'}; the first: {first}")
+        written = _written(self.folder)
+        images, rejected = written["counts"]["fields"], written["counts"]["rejected"]
+        kept = f"{self.source_fields} fields" + (f" as {images} tiles" if images > self.source_fields else "")
+        stains = ", ".join(stain["name"] for stain in written["channels"])
+        told = [f"{self.folder}: {kept}, {stains}, {written['side']} px, {rejected} rejected."]
+        if rejected:
+            listed = self.folder / REJECTED
+            told.append(f"Why is in {listed}; the first: {read_rejected(listed, most=1)['reason'][0]}")
         if self.cropped:
             told.append(f"{self.cropped} fields are oblong; their central square was taken (--tile keeps more).")
         if self.resumed:
@@ -106,28 +122,35 @@ def prepare(
     source, store, labels = Path(source), Path(store), Path(labels) if labels is not None else None
     vocabulary = vocabulary or load_vocabulary("kaggle2018")
     reading = reading or Reading()
-    table = read_labels(labels, vocabulary) if labels is not None else None
     fields = find_fields(source, reading.stains)
+    labels_of, without_image = _labels_of(read_labels(labels, vocabulary) if labels is not None else None, fields)
     simulation = _simulation(source)
     _check_clean(simulation, reading)
     description = _describe(source, labels, reading=reading, vocabulary=vocabulary, simulation=simulation)
-    listing = _listing(fields)
-    plan = _digest(description, asdict(reading), sha256_of(labels) if labels else None, [file[:2] for file in listing])
+    plan = _plan(fields, description, asdict(reading), sha256_of(labels) if labels else None)
     workers = threads(jobs)
     try:
-        _put_in_place(store, plan)
+        _put_in_place(store, plan.undated)
         if store.exists() and not _is_empty_folder(store):
-            return _prepared(_existing(store, plan, listing, strict=strict), existed=True)
-        with Journal(partial_of(store), plan=_digest(plan, listing), image_shape=reading.image_shape) as journal:
+            _check_existing(store, plan, strict=strict)
+            return _prepared(store, existed=True)
+        with Journal(partial_of(store), plan=plan.dated, image_shape=reading.image_shape) as journal:
             resumed = journal.finished
-            for entry, images in in_order(lambda field: _read(field, reading, table), fields[resumed:], jobs=workers):
+            unread = islice(fields, resumed, None)
+            read = in_order(
+                lambda field: _read(field, reading, labels_of), unread, jobs=workers, ahead=_ahead(reading, workers)
+            )
+            for entry, images in read:
                 journal.append(entry, images)
                 if progress is not None:
                     progress(journal.finished, len(fields))
-            _finish(journal, store, description | {"plan": plan}, table=table, strict=strict)
+            counts = write_rejected(journal, without_image=without_image)
+            _check_left(journal, store, counts, strict=strict)
+            description |= {"plan": plan.undated, "counts": counts}
+            _finish(journal, store, description, stains=reading.stains, labels_of=labels_of)
     except OSError as error:
         raise StoreError(f"{store}: cannot be written ({error}). Check the place, its rights and its room.") from error
-    return _prepared(Store.open(store, verify=False), resumed=resumed)
+    return _prepared(store, resumed=resumed)
 
 
 def _simulation(source: Path) -> dict[str, Any] | None:
@@ -175,21 +198,65 @@ def _describe(
     }
 
 
-def _listing(fields: Sequence[FieldFiles]) -> list[tuple[str, int, int]]:
-    """Return name, size in bytes and time of change in ns of every file."""
-    states = ((path.name, _state(path)) for field in fields for path in field.paths)
-    return [(name, state.st_size, state.st_mtime_ns) for name, state in states]
+def _labels_of(table: LabelTable | None, fields: FieldListing) -> tuple[LabelsOf | None, list[str]]:
+    """Return what tells the labels of a field, None where the table has it not, and the table's fields without image.
+
+    The table can go then, with its 250 bytes a field: each label set is kept once, and of the ids those of the files.
+    """
+    if table is None:
+        return None, []
+    once = {labels: labels for labels in table.label_sets}
+    by_row: list[tuple[int, ...] | None] = [None] * len(fields)
+    without_image: list[str] = []
+    for field, labels in zip(table.ids, table.labels, strict=True):
+        row = fields.row_of(field)
+        if row is None:
+            without_image.append(field)
+        else:
+            by_row[row] = once[labels]
+
+    def labels_of(field: str) -> tuple[int, ...] | None:
+        row = fields.row_of(field)
+        return None if row is None else by_row[row]
+
+    return labels_of, without_image
 
 
-def _digest(*values: Any) -> str:  # noqa: ANN401 - whatever json can write
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+@dataclass(frozen=True)
+class _Plan:
+    """Digests of everything that decides the bytes of a store.
+
+    Attributes:
+        undated: Of settings, file names and sizes; a copied source has the same.
+        dated: Of the times of change too.
+        newest: When a file was changed last, in ns.
+    """
+
+    undated: str
+    dated: str
+    newest: int
 
 
-def _state(path: Path) -> os.stat_result:
+def _plan(fields: FieldListing, *settings: Any) -> _Plan:  # noqa: ANN401 - whatever json can write
+    """Walk through the files once, with the text of a few in memory: that of all would take 300 bytes a file."""
+    undated, dates = hashlib.sha256(json.dumps(settings, sort_keys=True)[:-1].encode() + b", ["), hashlib.sha256()
+    states = ((name, _state(f"{field.folder}{os.sep}{name}")) for field in fields for name in field.file_names)
+    comma, newest = b"", 0
+    while some := list(islice(states, _HASHED_AT_ONCE)):
+        undated.update(comma + json.dumps([(name, state.st_size) for name, state in some])[1:-1].encode())
+        changed = array("q", (state.st_mtime_ns for _, state in some))
+        dates.update(changed)
+        comma, newest = b", ", max(newest, *changed)
+    undated.update(b"]]")
+    dates.update(undated.digest())
+    return _Plan(undated.hexdigest(), dates.hexdigest(), newest)
+
+
+def _state(file: str) -> os.stat_result:
     try:
-        return path.stat()
+        return os.stat(file)  # noqa: PTH116 - a Path a file is slower than its state
     except OSError:  # a link that leads nowhere
-        return path.lstat()
+        return os.lstat(file)
 
 
 def _put_in_place(store: Path, plan: str) -> None:
@@ -197,7 +264,7 @@ def _put_in_place(store: Path, plan: str) -> None:
     unfinished = partial_of(store)
     if store.exists() or not (unfinished / "store.json").is_file() or (unfinished / JOURNAL).exists():
         return
-    if json.loads((unfinished / "store.json").read_text("utf-8"))["plan"] == plan:
+    if _written(unfinished)["plan"] == plan:
         unfinished.replace(store)
 
 
@@ -205,17 +272,16 @@ def _is_empty_folder(path: Path) -> bool:
     return path.is_dir() and not any(path.iterdir())
 
 
-def _existing(store: Path, plan: str, listing: Sequence[tuple[str, int, int]], *, strict: bool) -> Store:
-    """Return the store that lies there already if it is the one asked for.
+def _check_existing(store: Path, plan: _Plan, *, strict: bool) -> None:
+    """Refuse a store that lies there already if it is not the one asked for, or is damaged.
 
     The plan in a store has no times, so that a copied source gives the same bytes; a file changed since is newer.
     """
     if not (store / "store.json").is_file():
         raise StoreError(f"{store}: exists and is no store. Remove it, or give another name.")
-    opened = Store.open(store)
-    written = json.loads((store / "store.json").read_text("utf-8"))
-    newest = max(changed for _, _, changed in listing)
-    if written["plan"] != plan or newest > (store / "store.json").stat().st_mtime_ns:
+    Store.open(store)
+    written = _written(store)
+    if written["plan"] != plan.undated or plan.newest > (store / "store.json").stat().st_mtime_ns:
         raise StoreError(
             f"{store}: exists, made from other files or with other settings. Remove it, or give another name."
         )
@@ -224,12 +290,17 @@ def _existing(store: Path, plan: str, listing: Sequence[tuple[str, int, int]], *
             f"{store}: exists, with {written['counts']['rejected']} fields rejected, and --strict was said. "
             "Its rejected.csv says why."
         )
-    return opened
 
 
-def _read(field: FieldFiles, reading: Reading, table: LabelTable | None) -> tuple[Entry, list[NDArray[np.uint8]]]:
+def _ahead(reading: Reading, workers: int) -> int:
+    """Return how many fields may wait to be written: enough that no thread is idle, never more than 16 MiB."""
+    waiting = 0 if reading.tile else _WAITING_BYTES // math.prod(reading.image_shape)
+    return max(2 * workers, min(8 * workers, waiting))
+
+
+def _read(field: FieldFiles, reading: Reading, labels_of: LabelsOf | None) -> tuple[Entry, list[NDArray[np.uint8]]]:
     """Read one field to its journal entry and images."""
-    if table is not None and field.id not in table.rows:
+    if labels_of is not None and labels_of(field.id) is None:
         return _rejection(field, f"{field.id}: not in the label table. Add it, or prepare without labels."), []
     try:
         images = read_field(field, reading)
@@ -250,7 +321,7 @@ def _read(field: FieldFiles, reading: Reading, table: LabelTable | None) -> tupl
 
 def _rejection(field: FieldFiles, reason: str) -> Entry:
     """Return the entry of a rejected field, with the file that the reason names or all the field has."""
-    names = [readable(path.name) for path in field.paths]
+    names = [readable(name) for name in field.file_names]
     blamed = next((name for name in names if reason.startswith(f"{name}: ")), "; ".join(names))
     return Entry(field.id, file=blamed, reason=reason)
 
@@ -261,66 +332,46 @@ def _statistics(image: NDArray[np.uint8], stains: Sequence[Stain]) -> dict[str, 
     return means | {f"sd_{stain.name}": round(float(sd[0, 0]), 4) for stain, (_, sd) in zip(stains, both, strict=True)}
 
 
+def _check_left(journal: Journal, store: Path, counts: dict[str, int], *, strict: bool) -> None:
+    """Refuse to make a store without a field, or under ``strict`` without all; leave but the reasons."""
+    if journal.images and not (strict and counts["rejected"]):
+        return
+    listed = store.with_name(f"{store.name}.{REJECTED}")
+    (journal.folder / REJECTED).replace(listed)
+    shutil.rmtree(journal.folder)
+    reasons = enumerate(read_rejected(listed, most=3)["reason"], start=1)
+    shown = " ".join(f"({number}) {reason}" for number, reason in reasons)
+    why = (
+        f"{counts['rejected']} fields were rejected and --strict was said"
+        if journal.images
+        else f"no field is left, {counts['rejected']} were rejected"
+    )
+    raise StoreError(f"{store}: not made, {why}. All are listed with the reason in {listed}; the first: {shown}")
+
+
 def _finish(
-    journal: Journal, store: Path, description: dict[str, Any], *, table: LabelTable | None, strict: bool
+    journal: Journal,
+    store: Path,
+    description: dict[str, Any],
+    *,
+    stains: Sequence[Stain],
+    labels_of: LabelsOf | None,
 ) -> None:
     """Turn a complete journal into the store."""
-    rejected = _rejected(journal, table)
-    if not journal.images or (strict and len(rejected)):
-        shutil.rmtree(journal.folder)
-        listed = store.with_name(f"{store.name}.rejected.csv")
-        write_csv(listed, rejected)
-        raise StoreError(_refusal(store, rejected, left=journal.images, listed=listed))
     shards = journal.close_shards()
-    write_parquet(journal.folder / "fields.parquet", _frame(journal, table))
-    write_csv(journal.folder / "rejected.csv", rejected)
-    counts = {
-        "fields": journal.images,
-        "source_fields": sum(bool(entry.rows) for entry in journal.entries()),
-        "rejected": len(rejected),
-        "cropped": sum(entry.cropped for entry in journal.entries()),
-    }
-    sums = {name: sha256_of(journal.folder / name) for name in (*shards, "fields.parquet", "rejected.csv")}
-    write_json(journal.folder / "store.json", sealed(description | {"counts": counts, "sha256": sums}))
+    with ThreadPoolExecutor() as pool:  # hashed while the table is written: 1.7 s for 50,000 fields of 128 px
+        hashed = pool.map(sha256_of, (journal.folder / name for name in shards))
+        tables = [write_fields(journal, stains=stains, labels_of=labels_of), journal.folder / REJECTED]
+        sums = dict(zip(shards, hashed, strict=True)) | {file.name: sha256_of(file) for file in tables}
+    write_json(journal.folder / "store.json", sealed(description | {"sha256": sums}))
     (journal.folder / JOURNAL).unlink()
     journal.folder.replace(store)
 
 
-def _frame(journal: Journal, table: LabelTable | None) -> pd.DataFrame:
-    """Return the columns of ``fields.parquet``, one list each: a record a field would take five times the memory."""
-    columns: defaultdict[str, list[Any]] = defaultdict(list)
-    for entry in journal.entries():
-        for row in entry.rows:
-            for name, value in row.items():
-                columns[name].append(value)
-    frame = pd.DataFrame(columns)
-    labels = None
-    if table is not None:  # as arrays, so that the column is one of whole numbers even where all sets are empty
-        labels = [np.array(table.labels[table.rows[group]], np.int64) for group in columns["group"]]
-    frame.insert(1, "labels", pd.Series(labels, dtype=object))
-    return frame
+def _written(store: Path) -> dict[str, Any]:
+    return json.loads((store / "store.json").read_text("utf-8"))
 
 
-def _rejected(journal: Journal, table: LabelTable | None) -> pd.DataFrame:
-    """List the fields that are not in the store, those of the label table without any image last."""
-    listed = [(entry.field, entry.file, entry.reason) for entry in journal.entries() if entry.reason]
-    seen = {entry.field for entry in journal.entries()} if table is not None else set[str]()
-    unseen = [field for field in table.ids if field not in seen] if table is not None else []
-    listed += [(field, "", f"{field}: in the label table, but there is no image of it.") for field in unseen]
-    return pd.DataFrame(listed, columns=REJECTED_COLUMNS)
-
-
-def _refusal(store: Path, rejected: pd.DataFrame, *, left: int, listed: Path) -> str:
-    shown = " ".join(f"({number}) {reason}" for number, reason in enumerate(rejected["reason"][:3], start=1))
-    why = (
-        f"{len(rejected)} fields were rejected and --strict was said"
-        if left
-        else f"no field is left, {len(rejected)} were rejected"
-    )
-    return f"{store}: not made, {why}. All are listed with the reason in {listed}; the first: {shown}"
-
-
-def _prepared(store: Store, *, resumed: int = 0, existed: bool = False) -> Prepared:
-    rejected = pd.read_csv(store.folder / "rejected.csv", dtype=str, keep_default_na=False)
-    counts = json.loads((store.folder / "store.json").read_text("utf-8"))["counts"]
-    return Prepared(store, counts["source_fields"], rejected, resumed, counts["cropped"], existed)
+def _prepared(store: Path, *, resumed: int = 0, existed: bool = False) -> Prepared:
+    counts = _written(store)["counts"]
+    return Prepared(store, counts["source_fields"], resumed, counts["cropped"], existed)

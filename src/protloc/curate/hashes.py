@@ -121,10 +121,11 @@ def differing_bits(first: Hashes, second: Hashes, *, poses: NDArray[np.intp]) ->
         (pairs,) float64 in 0..1: share of the bits that differ, over the stains in which both fields show something;
         1 where there is none.
     """
-    both = (first != 0) & (second != 0)
-    unlike = np.where(both, first ^ posed_hashes(second, poses[:, None]), np.uint64(0))
-    differing = _counted(unlike).sum(axis=-1, dtype=np.int64)
-    bits = BITS * both.sum(axis=-1)
+    differing, bits = np.zeros((2, len(first)), np.int16)
+    for one, other in zip(first.T, second.T, strict=True):
+        both = (one != 0) & (other != 0)
+        differing += np.bitwise_count(one ^ posed_hashes(other, poses)) * both
+        bits += BITS * both
     return np.where(bits > 0, differing / np.maximum(bits, 1), 1.0)
 
 
@@ -153,14 +154,6 @@ def _exchanged(hashes: Hashes) -> Hashes:
     return hashes
 
 
-def _counted(hashes: Hashes) -> Hashes:
-    """Count the bits that are set (Warren, section 5-1)."""
-    pairs, fours, eights, ones = (np.uint64(mask) for mask in _COUNTING)
-    hashes = hashes - ((hashes >> np.uint64(1)) & pairs)
-    hashes = (hashes & fours) + ((hashes >> np.uint64(2)) & fours)
-    return (((hashes + (hashes >> np.uint64(4))) & eights) * ones) >> np.uint64(56)
-
-
 def _flips_of(pose: int) -> int:
     """Return the bits of the waves whose sign a pose turns over: the odd ones along what it reverses."""
     down, across = pose >> 1 & 1, pose & 1
@@ -170,4 +163,3 @@ def _flips_of(pose: int) -> int:
 
 _EXCHANGED = 4
 _FLIPS = np.array([_flips_of(pose) for pose in range(POSES)], np.uint64)
-_COUNTING = (0x5555555555555555, 0x3333333333333333, 0x0F0F0F0F0F0F0F0F, 0x0101010101010101)

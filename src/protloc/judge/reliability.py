@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 # compartments have a probability under 0.1 and would share one of the customary bins of equal width
 EDGES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 BINS = len(EDGES) + 1
+ROWS = 2**12  # fields of 28 classes at a time: 1 MB a table
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +54,9 @@ def brier(truth: ArrayLike, probabilities: ArrayLike) -> float:
     Raises:
         ValueError: if the shapes differ or a probability is not in 0..1.
     """
-    truth, probabilities = checked(truth, probabilities)
-    return float(((probabilities - truth) ** 2).mean()) if truth.size else float("nan")
+    parts = [((said - true) ** 2).sum() for true, said in _in_parts(truth, probabilities)]
+    questions = np.asarray(truth).size
+    return float(sum(parts) / questions) if questions else float("nan")
 
 
 def bins_of(probabilities: ArrayLike) -> NDArray[np.intp]:
@@ -86,9 +88,11 @@ def calibration_error(truth: ArrayLike, probabilities: ArrayLike) -> float:
     Raises:
         ValueError: if the shapes differ or a probability is not in 0..1.
     """
-    truth, probabilities = checked(truth, probabilities)
-    gaps = np.bincount(bins_of(probabilities).ravel(), (truth - probabilities).ravel())
-    return float(np.abs(gaps).sum() / truth.size) if truth.size else float("nan")
+    gaps = np.zeros(BINS)
+    for true, said in _in_parts(truth, probabilities):
+        gaps += np.bincount(bins_of(said).ravel(), (true - said).ravel(), minlength=BINS)
+    questions = np.asarray(truth).size
+    return float(np.abs(gaps).sum() / questions) if questions else float("nan")
 
 
 def reliability(truth: ArrayLike, probabilities: ArrayLike, *, groups: Sequence[str], seed: int = 0) -> Reliability:
@@ -154,6 +158,15 @@ def sums_of_bins(codes: NDArray[np.intp], bins: NDArray[np.intp], values: Floats
     groups = int(codes.max(initial=-1)) + 1
     places = codes[:, None] * BINS + bins
     return np.bincount(places.ravel(), values.ravel(), minlength=groups * BINS).astype(np.float64).reshape(groups, BINS)
+
+
+def _in_parts(truth: ArrayLike, probabilities: ArrayLike) -> Iterator[tuple[Floats, Floats]]:
+    """Yield both, checked, so many fields at a time that caches hold them; one part at least, empty without fields."""
+    truth, probabilities = np.asarray(truth), np.asarray(probabilities)
+    if truth.shape != probabilities.shape or not len(truth):
+        yield checked(truth, probabilities)  # or says what is wrong
+    for start in range(0, len(truth), ROWS):
+        yield checked(truth[start : start + ROWS], probabilities[start : start + ROWS])
 
 
 def checked(truth: ArrayLike, probabilities: ArrayLike) -> tuple[Floats, Floats]:

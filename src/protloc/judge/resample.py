@@ -9,14 +9,13 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from protloc.judge.blocks import RESAMPLES, codes_of, group_weights, groups_with
+from protloc.judge.blocks import RESAMPLES, codes_of, group_weights
 from protloc.judge.evaluation import CLASS_METRICS, METRICS, STABLE_GROUPS, Estimate
 from protloc.judge.intervals import FEW_GROUPS, TAIL, distances, exact_f1, exact_share, least_reach
 from protloc.judge.predictions import PartPredictions
-from protloc.judge.tallies import SHARES, Family, Scores, families, shares
+from protloc.judge.tallies import SHARES, Family, Scores, by_group, families, shares
 
-CELLS = 1_000_000  # groups times resamples that are weighed at once: 8 MB, which caches hold
-LEAST = 8  # resamples at once, however many groups: as many as one line of a cache holds
+AT_ONCE = 16  # resamples: a group's counts in 32 bits fill a line of a cache; 32 are no faster per resample
 
 MEANS = {  # over the classes of a part
     "macro_f1": "f1",
@@ -106,11 +105,7 @@ def resample_metrics(
     groups = len(places)
     prepared = families(said, codes, groups=groups, metrics=metrics)
     values = {name: each[0] for name, each in _measured(prepared, np.ones((groups, 1))).items()}
-    at_once = max(LEAST, CELLS // drawn_from)
-    parts = [
-        _measured(prepared, weights[places])
-        for weights in _weights(drawn_from, resamples=resamples, seed=seed, at_once=at_once)
-    ]
+    parts = [_measured(prepared, weights[places]) for weights in _weights(drawn_from, resamples=resamples, seed=seed)]
     draws = {name: np.concatenate([part[name] for part in parts]) for name in values}
     support, averaged = _support(said, codes)
     for mean, of_class in MEANS.items():
@@ -151,10 +146,10 @@ def difference(first: Resampled, second: Resampled, metric: str) -> Estimate:
     return Estimate(float(value), *ends)
 
 
-def _weights(groups: int, *, resamples: int, seed: int, at_once: int) -> Iterator[Floats]:
-    """Draw as :func:`group_weights` does, many at once: (groups, at most ``at_once``)."""
+def _weights(groups: int, *, resamples: int, seed: int) -> Iterator[Floats]:
+    """Draw as :func:`group_weights` does, many at once: (groups, at most :data:`AT_ONCE`)."""
     drawn = group_weights(groups, resamples=resamples, seed=seed)
-    while chunk := list(islice(drawn, at_once)):
+    while chunk := list(islice(drawn, AT_ONCE)):
         yield np.ascontiguousarray(np.array(chunk).T)
 
 
@@ -190,7 +185,12 @@ def _class_means(values: Floats, draws: Floats, averaged: Flags) -> tuple[Floats
 def _support(said: PartPredictions, codes: NDArray[np.intp]) -> tuple[dict[str, Ints], dict[str, Flags]]:
     """Count the groups that each class metric rests on, and tell the classes of each mean."""
     truth = said.truth > 0
-    having, called, either = (groups_with(hot, codes) for hot in (truth, said.called, truth | said.called))
+    groups = int(codes.max()) + 1
+    # np.unique of (group, class) would count them too, in a hash table that outgrows the caches
+    having, called, either = (
+        np.diff(by_group(hot, codes, groups).indptr).astype(np.int64)
+        for hot in (truth, said.called, truth | said.called)
+    )
     support = {"precision": called, "recall": having, "f1": either, "average_precision": having}
     enough = {mean: having >= (STABLE_GROUPS if mean == "stable_macro_f1" else 1) for mean in MEANS}
     return support, enough

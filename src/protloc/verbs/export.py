@@ -51,9 +51,10 @@ class Exported:
         )
         if verified.macro_f1 is None or verified.macro_f1_lost is None or verified.agreement is None:
             return f"{told} What it costs was not judged; name a store by --store."
+        before = verified.macro_f1 + verified.macro_f1_lost
         return (
             f"{told}\nOn {verified.scored} fields of the validation part macro-F1 is {verified.macro_f1:.4f}, the "
-            f"bundle's {verified.macro_f1 + verified.macro_f1_lost:.4f}; {verified.agreement:.2%} of the calls are alike."
+            f"bundle's {before:.4f}; {verified.agreement:.2%} of the calls are alike."
         )
 
 

@@ -1,0 +1,66 @@
+"""Section: packing fields into a store, beside decoding alone and a notebook's reading."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+
+from bench import material
+from bench.contest import BENCHMARKS, Check, Contender, Row, contest, rates
+
+FEW, MANY = 500, 50_000
+
+
+def rows(scratch: Path, *, rounds: int) -> list[Row]:
+    """Measure packing, reading over ten epochs, and the memory of 500 and of 50,000 fields."""
+    folder = material.atlas(scratch)
+    told = rates(
+        contest(
+            {
+                "protloc": Contender("prepare_packing", folder, scratch / "packed", 0),
+                "cv2 alone, threads": Contender("prepare_decoding", folder / "train", "threads"),
+                "cv2 alone, processes": Contender("prepare_decoding", folder / "train", "processes"),
+            },
+            rounds=rounds,
+        )
+    )
+    limit = max(list(told)[1:], key=lambda name: median(told[name]))
+    packing = Row("prepare, 256 px PNGs to a store of 128 px", "fields/s", told, [])
+    read = rates(
+        contest(
+            {
+                "protloc": Contender("prepare_packing", folder, scratch / "read", 10),
+                "notebook": Contender("prepare_notebook", folder / "train"),
+            },
+            rounds=rounds,
+        )
+    )
+    reading = Row("reading over 10 epochs, prepare included", "fields/s", read, [])
+    return [
+        Row(
+            packing.work,
+            packing.unit,
+            told,
+            [packing.ratio(limit, what=f"of the limit, {limit}", target=0.9), _growth(scratch, folder)],
+        ),
+        Row(reading.work, reading.unit, read, [reading.ratio("notebook", target=3)]),
+    ]
+
+
+def _growth(scratch: Path, folder: Path) -> Check:
+    """Return by how much the peak memory of prepare grows from few fields to many, hard links of the same."""
+    few, many = (_peak(scratch / f"linked{fields}", folder, fields=fields) for fields in (FEW, MANY))
+    what = f"peak memory, {MANY:,} fields ({many:.0f} MiB) over {FEW} ({few:.0f} MiB)"
+    return Check(what, [many / few], 1.10, at_most=True)
+
+
+def _peak(linked: Path, folder: Path, *, fields: int) -> float:
+    """Return the peak resident memory in MiB of a new process that prepares ``fields`` labelled fields."""
+    if not linked.exists():
+        material.multiply(linked, folder / "train", fields=fields)
+    command = [sys.executable, "-W", "ignore", "-m", "bench.prepare_memory", str(linked), str(folder / "train.csv")]
+    done = subprocess.run(command, cwd=BENCHMARKS, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)["peak_mib"]
