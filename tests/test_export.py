@@ -21,7 +21,8 @@ from protloc.apply.predictions import write_predictions
 from protloc.apply.see import eye_of, see, see_each
 from protloc.atlas.stains import HPA_STAINS
 from protloc.cli import main
-from protloc.errors import BundleError, MissingExtraError, SettingsError
+from protloc.curate.split import Split
+from protloc.errors import BundleError, MissingExtraError, SettingsError, SplitError
 from protloc.judge.answering import AnswerRule
 from protloc.judge.calibration import Calibration
 from protloc.learn.backbones import build_network
@@ -122,12 +123,18 @@ def test_what_is_no_export_is_not_overwritten_and_an_export_is(bundle, copied, t
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     with pytest.raises(BundleError, match="exists and is no export"):
         export_bundle(bundle, engine="openvino", out=tmp_path / "mine")
+    shutil.copy(copied / "test.safetensors", tmp_path / "mine")
+    with pytest.raises(BundleError, match="exists and is no export"):
+        export_bundle(bundle, engine="openvino", out=tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.txt").exists()
     (copied / "model.bin").write_bytes(b"damaged")
     export_bundle(bundle, engine="openvino", out=copied)
     assert load_model(copied).folder == copied
 
 
-@pytest.mark.parametrize("damage", ["model.bin", "model.xml", "missing", "precision", "slopes", "json"])
+@pytest.mark.parametrize(
+    "damage", ["model.bin", "model.xml", "test.safetensors", "missing", "precision", "slopes", "json"]
+)
 def test_a_damaged_export_is_refused(copied, damage):
     described = json.loads((copied / "model.json").read_text())
     if damage == "missing":
@@ -150,6 +157,21 @@ def test_what_an_engine_cannot_do_is_told(bundle, tiny_store, tmp_path):
         export_bundle(bundle, engine="openvino", precision="int8", out=tmp_path / "made")
     with pytest.raises(BundleError, match="Name a place by --out"):
         export_bundle(replace(bundle, folder=None), engine="openvino", store=tiny_store)
+
+
+def test_an_empty_part_is_told(bundle, tiny_store, tmp_path, monkeypatch):
+    lopsided = Split(tiny_store.ids, ("train",) * len(tiny_store))
+    monkeypatch.setattr("protloc.verbs.export.read_split", lambda *_: lopsided)
+    with pytest.raises(SplitError, match="the validation part of lopsided is empty"):
+        export_bundle(bundle, engine="openvino", store=tiny_store, split_name="lopsided", out=tmp_path / "made")
+
+
+def test_an_engine_that_cannot_read_its_file_says_so(onnx, tmp_path):
+    folder = Path(shutil.copytree(onnx.folder, tmp_path / "copied"))
+    (folder / "model.onnx").write_bytes(b"no network")
+    onnx.write_description(folder)
+    with pytest.raises(BundleError, match=r"model.onnx: cannot be read"):
+        eye_of(load_model(folder))
 
 
 def test_an_engine_that_is_not_installed_is_named(bundle, onnx, tmp_path, monkeypatch):
@@ -197,7 +219,7 @@ def test_answers_come_in_the_order_of_the_fields_even_after_an_error(bundle, ope
 
 
 def test_openvino_sends_nobody_word(openvino):
-    assert openvino.installed
+    assert openvino.trusted
     assert sys.modules["openvino"]
     assert sys.modules["openvino_telemetry"] is None
 
@@ -220,8 +242,11 @@ def test_the_fastest_export_of_these_weights_is_taken(tiny_world, tmp_path):
     export_bundle(bundle, engine="onnx")
     assert getattr(fastest_export(bundle), "engine", None) == "onnx"
     export_bundle(bundle, engine="openvino")
-    export_bundle(bundle, engine="openvino", precision="bf16")
+    made = export_bundle(bundle, engine="openvino", precision="bf16").export
+    assert getattr(fastest_export(bundle), "precision", None) == "float32", "what was not judged is not taken unasked"
+    replace(made, verified=replace(made.verified, scored=9)).write_description(made.folder)
     fastest = fastest_export(bundle)
+    assert getattr(fastest_export(bundle, exact=True), "precision", None) == "float32"
     assert isinstance(fastest, Export)
     assert (fastest.engine, fastest.precision) == ("openvino", "bf16")
     forced = replace(fastest, verified=replace(fastest.verified, forced=True))

@@ -37,23 +37,23 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for section in told.sections:
             rows += import_module(f"bench.{section}").rows(Path(scratch), rounds=told.rounds)
+            page = as_markdown(rows, rounds=told.rounds, seconds=time.perf_counter() - began)
+            if told.out is not None:
+                write_between(told.out, page)  # what is done stays if a later section breaks
             print(f"{section} done after {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
-    page = as_markdown(rows, rounds=told.rounds, seconds=time.perf_counter() - began)
-    print(page)
-    if told.out is not None:
-        write_between(told.out, page)
+    print(as_markdown(rows, rounds=told.rounds, seconds=time.perf_counter() - began))
 
 
 def as_markdown(rows: Sequence[Row], *, rounds: int, seconds: float) -> str:
     """Return the tables: what was measured, and what misses its target."""
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    spread = f"medians of {rounds} alternating runs, least to most in brackets"
+    spread = f"medians of {rounds} alternating runs, least to most in brackets (growth, memory: one to three runs)"
     lines = [f"{machine}, torch {metadata.version('torch')}; {spread}; {seconds / 60:.0f} min in all.", ""]
     for row in rows:
         lines += [f"**{row.work}**" + (f" ({row.unit}): {_rates(row)}" if row.rates else ""), ""]
         lines += ["| figure | value | target | |", "|---|--:|--:|---|", *map(_line, row.checks), ""]
     missed = [
-        f"- {row.work}: {check.what} {_number(check.value, check)}"
+        f"- {row.work}: {check.what} {_number(check.value, check)}{_because(check)}"
         for row in rows
         for check in row.checks
         if not check.met
@@ -79,6 +79,10 @@ def _line(check: Check) -> str:
     target = "" if check.target is None else f"{'≤' if check.at_most else '≥'} {check.target:g}"
     verdict = "" if check.target is None else "met" if check.met else "**missed**"
     return f"| {check.what} | {_number(check.value, check)}{spread} | {target} | {verdict} |"
+
+
+def _because(check: Check) -> str:
+    return f" ({check.reason})" if check.reason else ""
 
 
 def _number(value: float, check: Check) -> str:

@@ -34,6 +34,7 @@ class Check:
         target: What the median is to reach, or None where it is only told.
         at_most: Whether it is to stay below the target instead.
         unit: Written after the number.
+        reason: Why the target is missed where it is, found by profiling; docs/performance.md says more.
     """
 
     what: str
@@ -41,6 +42,7 @@ class Check:
     target: float | None = None
     at_most: bool = False
     unit: str = "×"
+    reason: str = ""
 
     @property
     def value(self) -> float:
@@ -75,11 +77,13 @@ class Row:
         """Return the row with these checks."""
         return replace(self, checks=checks)
 
-    def ratio(self, over: str, *, of: str | None = None, what: str = "", target: float | None = None) -> Check:
+    def ratio(
+        self, over: str, *, of: str | None = None, what: str = "", target: float | None = None, reason: str = ""
+    ) -> Check:
         """Return by how much one contender, the first if not said, is faster than another, round by round."""
         ours, theirs = self.rates[of or next(iter(self.rates))], self.rates[over]
         ratios = [mine / their for mine, their in zip(ours, theirs, strict=True)]
-        return Check(what or f"over {over}", ratios, target)
+        return Check(what or f"over {over}", ratios, target, reason=reason)
 
 
 class Contender:
@@ -111,7 +115,11 @@ class Contender:
         self._end()
 
     def _end(self) -> None:
-        self._process.communicate()  # the end of its input is its end
+        try:
+            self._process.communicate(timeout=60)  # the end of its input is its end
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
         self._told.close()
 
     def go(self) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -27,14 +28,17 @@ class Fields(Dataset):
         return len(self.ids)
 
     def __getitem__(self, row: int) -> torch.Tensor:
-        stains = [Image.open(self.folder / f"{self.ids[row]}_{stain}.png").resize((SIDE, SIDE)) for stain in STAINS]
+        stains = [
+            Image.open(self.folder / f"{self.ids[row]}_{stain}.png").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+            for stain in STAINS
+        ]
         return torch.from_numpy(np.stack([np.asarray(stain) for stain in stains]))
 
 
 def main() -> None:
     """Read one epoch at each go; ``python -m bench.prepare_notebook FOLDER``."""
     fields = Fields(Path(sys.argv[1]))
-    loader = DataLoader(fields, BATCH, shuffle=True, num_workers=2, persistent_workers=True)
+    loader = DataLoader(fields, BATCH, shuffle=True, num_workers=os.cpu_count() or 1, persistent_workers=True)
 
     def run() -> int:
         return sum(len(batch) for batch in loader)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -60,7 +61,9 @@ def main() -> None:
     rotate_and_shift = aug_transforms(
         do_flip=False, max_rotate=15, max_zoom=1.1, max_lighting=0, max_warp=0, p_affine=1
     )
-    loaders = datasets.dataloaders(bs=batch, num_workers=2, after_batch=[IntToFloatTensor(), *rotate_and_shift])
+    loaders = datasets.dataloaders(
+        bs=batch, num_workers=os.cpu_count() or 1, after_batch=[IntToFloatTensor(), *rotate_and_shift]
+    )
     learner = vision_learner(
         loaders,
         resnet50,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -65,7 +66,11 @@ def main() -> None:
     """Train as Lightning's first tutorial does."""
     folder, side, steps, batch = Path(sys.argv[1]), *map(int, sys.argv[2:])
     loader = DataLoader(
-        Fields(folder, side=side), batch_size=batch, shuffle=True, num_workers=2, persistent_workers=True
+        Fields(folder, side=side),
+        batch_size=batch,
+        shuffle=True,
+        num_workers=os.cpu_count() or 1,
+        persistent_workers=True,
     )
     trainer = L.Trainer(
         max_epochs=1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -57,7 +58,11 @@ def main() -> None:
     """Train as a notebook does."""
     folder, side, steps, batch = Path(sys.argv[1]), *map(int, sys.argv[2:])
     loader = DataLoader(
-        Fields(folder, side=side), batch_size=batch, shuffle=True, num_workers=2, persistent_workers=True
+        Fields(folder, side=side),
+        batch_size=batch,
+        shuffle=True,
+        num_workers=os.cpu_count() or 1,
+        persistent_workers=True,
     )
     model = resnet50(num_classes=CLASSES)
     model.conv1 = nn.Conv2d(len(STAINS), 64, kernel_size=7, stride=2, padding=3, bias=False)

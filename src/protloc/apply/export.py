@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import shutil
 import warnings
 from collections.abc import Callable, Generator, Sequence
@@ -16,7 +17,6 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from scipy.special import expit
 from torch import Tensor, nn
@@ -27,8 +27,7 @@ from protloc.apply.network_eye import look
 from protloc.apply.see import see
 from protloc.errors import BundleError, MissingExtraError, SettingsError
 from protloc.learn.bundle import Bundle, bundle_hash
-from protloc.learn.export import FILES, PACKAGES, TEST_FILE, Engine, Export, Precision, Verified
-from protloc.learn.model import Model
+from protloc.learn.export import FILES, PACKAGES, TEST_FILE, Engine, Export, Precision, Verified, is_export
 from protloc.learn.network import Ensemble
 from protloc.learn.reference import read_references, write_references
 
@@ -75,9 +74,9 @@ def make_export(
         MissingExtraError: if what makes the export is not installed.
         BundleError: if a logit differs by more than the precision explains, or something else stands at ``out``.
     """
+    out = out.resolve()
     _check(engine, precision, calibration, out)
-    partial = out.with_name(f"{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial, old = (out.with_name(f".{out.name}.{os.getpid()}.{state}") for state in ("partial", "old"))
     partial.mkdir(parents=True)
     try:
         with _quiet():
@@ -89,8 +88,9 @@ def make_export(
         if bundle.folder is not None:
             write_references(partial, read_references(bundle.folder))
         if out.exists():
-            shutil.rmtree(out)
+            out.replace(old)  # whole at any moment, under one name or the other
         partial.replace(out)
+        shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -142,7 +142,7 @@ def _check(engine: Engine, precision: Precision, calibration: Sequence[Fields], 
             raise MissingExtraError(
                 f"--to {engine}: {error.name} is not installed. pip install 'protloc[{engine}]'"
             ) from error
-    if out.exists() and not (out / TEST_FILE).is_file():
+    if out.exists() and not is_export(out):
         raise BundleError(f"{out}: exists and is no export. Remove it, or name another --out.")
 
 
@@ -185,7 +185,11 @@ def _unverified(bundle: Bundle, folder: Path, *, engine: Engine, precision: Prec
 def _verify(bundle: Bundle, export: Export, folder: Path) -> Verified:
     """Hold the export's logits against the bundle's, and keep the fields with the bundle's beside it."""
     images = trial_fields(bundle)
-    expected, found = (_straight(model, images) for model in (bundle, export))
+    network = bundle.network()  # on the processor: a GPU rounds convolutions of float32 by itself
+    with torch.inference_mode():
+        expected = torch.cat([network(some) for some in torch.from_numpy(images).split(batch_of(export))]).numpy()
+    parts = np.array_split(images, -(-len(images) // batch_of(export)))
+    found = see(export, parts, tta=False).mean_logits
     save_file({"images": images, "logits": expected}, folder / TEST_FILE)
     tolerance = TOLERANCES[export.precision] * max(1.0, float(np.abs(expected).max()))
     difference = float(np.abs(found - expected).max())
@@ -204,18 +208,10 @@ def _verify(bundle: Bundle, export: Export, folder: Path) -> Verified:
     return verified
 
 
-def _straight(model: Model, images: Fields) -> NDArray[np.float32]:
-    """Return the mean of the members' logits of fields as they are, (fields, classes)."""
-    size = batch_of(model)
-    return see(model, (images[start : start + size] for start in range(0, len(images), size)), tta=False).mean_logits
-
-
 @contextlib.contextmanager
 def _quiet() -> Generator[None]:
     """Keep what converters say of their own inner life from the user."""
-    loggers = [
-        logging.getLogger(name) for name in ("nncf", "torch.onnx", "torch.utils.cpp_extension", "onnxscript", "onnx_ir")
-    ]
+    loggers = [logging.getLogger(name) for name in TALKATIVE]
     levels = [logger.level for logger in loggers]
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):

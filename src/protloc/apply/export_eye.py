@@ -29,7 +29,7 @@ def export_eye(export: Export) -> Eye:
         raise MissingExtraError(
             f"{export.folder}: made for {export.engine}, which is not installed. pip install 'protloc[{export.engine}]'"
         ) from error
-    except RuntimeError as error:
+    except Exception as error:  # engines raise whatever they like on what they cannot read
         raise BundleError(f"{export.file}: cannot be read ({error}). Make it again: protloc export.") from error
 
 

@@ -58,7 +58,7 @@ def predict(
     given = fields_given(bundle, source, stains=stains, reading=reading)
     taken = poses_of(bundle.rule_for(given.names), tta=tta)
     _check_adaptable(bundle, prior or bundle.prior, taken=taken, adapt=adapt, stated=prior is not None)
-    found = see(bundle, given.batches(jobs=jobs, progress=progress), tta=taken > 1).logits
+    found = see(bundle, given.batches(jobs=jobs, progress=progress), tta=taken > 1, embeddings=False).logits
     logits = np.full((len(found), len(given.ids), len(bundle.vocabulary)), np.nan, np.float32)
     logits[:, given.readable] = found
     return predictions_of(

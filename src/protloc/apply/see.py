@@ -66,7 +66,7 @@ def eye_of(model: Model, *, in_threads: bool = False) -> Eye:
     return NetworkEye(as_bundle(model), in_threads=in_threads)
 
 
-def see(model: Model, batches: Iterable[Fields], *, tta: bool | None = None) -> Seen:
+def see(model: Model, batches: Iterable[Fields], *, tta: bool | None = None, embeddings: bool = True) -> Seen:
     """Look at fields with every network of a model.
 
     Args:
@@ -74,13 +74,15 @@ def see(model: Model, batches: Iterable[Fields], *, tta: bool | None = None) -> 
         batches: Arrays of shape (fields, stains of the model, side, side), uint8.
         tta: Average the logits of the eight poses of each field; if not said, as the model was judged. Embeddings are
             of the fields as they are.
+        embeddings: Keep them; else they have no dimensions.
     """
     turned = poses_of(model.rule, tta=tta) > 1
     eye = eye_of(model)
-    parts = [*see_each(eye, batches, turned=turned)]
+    kept = slice(None if embeddings else 0)
+    parts = [Seen(part.logits, part.embeddings[:, kept]) for part in see_each(eye, batches, turned=turned)]
     if not parts:
         seen = next(eye([np.zeros((1, len(model.stains), model.side, model.side), np.uint8)]))
-        parts = [Seen(seen.logits[:, :0], seen.embeddings[:0])]  # nothing, of the right shape
+        parts = [Seen(seen.logits[:, :0], seen.embeddings[:0, kept])]  # nothing, of the right shape
     return joined(parts)
 
 

@@ -90,18 +90,20 @@ class Export(Model):
         """Tell whose embeddings these are: in full precision the bundle's, else its own."""
         if self.precision == "float32":
             return self.made_of
-        return hashlib.sha256(f"{self.made_of} {self.engine} {self.precision}".encode()).hexdigest()
+        weights = sha256_of(self.file.with_name(FILES[self.engine][-1]))  # of int8, by which fields it was calibrated
+        return hashlib.sha256(f"{self.made_of} {self.engine} {self.precision} {weights}".encode()).hexdigest()
 
     @property
-    def installed(self) -> bool:
-        """Tell whether its engine is there."""
-        return find_spec(PACKAGES[self.engine]) is not None
+    def trusted(self) -> bool:
+        """Tell whether it may answer unasked: its engine is there, and it was shown not to cost too much."""
+        judged = self.precision == "float32" or self.verified.scored > 0
+        return judged and not self.verified.forced and find_spec(PACKAGES[self.engine]) is not None
 
     def write_description(self, folder: Path) -> None:
         """Write ``model.json``, with the SHA-256 of each file of the engine, which must lie there already."""
         own = ("engine", "precision", "made_of", "calibration")
         told = {name: getattr(self, name) for name in own}
-        sums = {name: sha256_of(folder / name) for name in FILES[self.engine]}
+        sums = {name: sha256_of(folder / name) for name in (*FILES[self.engine], TEST_FILE)}
         described = told | {"verified": asdict(self.verified), "sha256": sums}
         write_json(folder / DESCRIPTION_FILE, self.description() | {EXPORT: described})
 
@@ -142,21 +144,22 @@ def load_model(folder: StrPath) -> Model:
     return Bundle.load(folder)
 
 
-def fastest_export(model: Model) -> Export | None:
+def fastest_export(model: Model, *, exact: bool = False) -> Export | None:
     """Return the export in a bundle's ``exports`` that answers fastest, None if there is none that can be used.
 
-    It must be of the bundle's weights as they are, within what it may cost, and its engine installed.
+    It must be of the bundle's weights as they are and :attr:`Export.trusted`; one that is damaged is passed over.
 
-    Raises:
-        BundleError: if one is damaged.
+    Args:
+        model: The bundle.
+        exact: Whether its embeddings must be those of the bundle.
     """
     if isinstance(model, Export) or model.folder is None or not (model.folder / EXPORTS).is_dir():
         return None
     from protloc.learn.bundle import as_bundle, bundle_hash
 
     own = bundle_hash(as_bundle(model))
-    found = [Export.load(folder) for folder in sorted((model.folder / EXPORTS).iterdir()) if is_export(folder)]
-    usable = [each for each in found if each.made_of == own and not each.verified.forced and each.installed]
+    found = filter(None, map(_export_in, sorted((model.folder / EXPORTS).iterdir())))
+    usable = [each for each in found if each.made_of == own and each.trusted and (not exact or each.hash == own)]
     return max(usable, key=lambda each: (ENGINES.index(each.engine), PRECISIONS.index(each.precision)), default=None)
 
 
@@ -168,8 +171,15 @@ def is_export(folder: StrPath) -> bool:
         return False
 
 
+def _export_in(folder: Path) -> Export | None:
+    try:
+        return Export.load(folder) if is_export(folder) else None
+    except BundleError:
+        return None
+
+
 def _check_files(folder: Path, sums: Mapping[str, str], engine: Engine) -> None:
-    for name in FILES[engine]:
+    for name in (*FILES[engine], TEST_FILE):
         if not (folder / name).is_file():
             raise ValueError(f"{name} is missing")
         if sha256_of(folder / name) != sums[name]:

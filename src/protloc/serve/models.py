@@ -208,7 +208,9 @@ def named_models(bundles: Sequence[tuple[str, Trained]], atlases: Sequence[Path]
     for name, bundle in bundles:
         number = sum(each == name or each.startswith(f"{name} (") for each in models)
         own = name if not number else f"{name} ({number + 1})"
-        models[own] = Model(own, bundle, atlas=_own_atlas(bundle, left), export=fastest_export(bundle))
+        atlas = _own_atlas(bundle, left)
+        faster = None if torch.cuda.is_available() else fastest_export(bundle, exact=atlas is not None)
+        models[own] = Model(own, bundle, atlas=atlas, export=faster)
     if left:
         raise BundleError(f"--atlas: {left[0]} was made with none of these models. Make it anew: protloc embed.")
     return models

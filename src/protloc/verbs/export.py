@@ -14,7 +14,7 @@ from protloc.apply.rows import predict_rows
 from protloc.atlas.files import StrPath
 from protloc.atlas.store import Store
 from protloc.curate.split import Folds, Split, rows_of
-from protloc.errors import BundleError
+from protloc.errors import BundleError, SplitError
 from protloc.judge.answering import answer
 from protloc.judge.metrics import macro_f1
 from protloc.learn.bundle import Bundle
@@ -91,6 +91,11 @@ def export_bundle(
     if store is None:
         return Exported(make_export(bundle, folder, engine=engine, precision=precision), folder)
     rows = _parts(store, split_name)
+    for part in ("train", "validation"):
+        if not len(rows[part]):
+            raise SplitError(
+                f"{store.folder}: the {part} part of {split_name} is empty. Make a split that gives it fields."
+            )
     learnt = rows["train"][np.linspace(0, len(rows["train"]) - 1, CALIBRATED_ON).astype(np.intp)]
     shown = stored_batches(bundle, store, np.unique(learnt)) if precision == "int8" else ()
     calibration = [field[np.newaxis] for batch in shown for field in batch]
