@@ -86,6 +86,9 @@ def test_an_export_sees_what_its_bundle_sees(bundle, tiny_store, engine, tta, re
     assert found.logits.shape == (2, 85, 3)
     np.testing.assert_allclose(found.logits, expected.logits, atol=1e-4)
     np.testing.assert_allclose(found.embeddings, expected.embeddings, atol=1e-4)
+    alone = see(export, batches, tta=tta, embeddings=False)
+    assert alone.embeddings.shape == (85, 0)
+    np.testing.assert_array_equal(alone.logits, found.logits)
     nothing = see(export, [])
     assert (nothing.logits.shape, nothing.embeddings.shape) == ((2, 0, 3), (0, found.embeddings.shape[1]))
 

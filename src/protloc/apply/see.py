@@ -36,6 +36,11 @@ class Seen:
         """Return those of the model, float32 (fields, classes)."""
         return self.logits.mean(axis=0)
 
+    @property
+    def logits_alone(self) -> Seen:
+        """Return the same without embeddings, whose memory is free then."""
+        return Seen(self.logits, np.empty((len(self.embeddings), 0), np.float32))
+
 
 class Eye(Protocol):
     """Networks that are ready to look at fields."""
@@ -78,11 +83,10 @@ def see(model: Model, batches: Iterable[Fields], *, tta: bool | None = None, emb
     """
     turned = poses_of(model.rule, tta=tta) > 1
     eye = eye_of(model)
-    kept = slice(None if embeddings else 0)
-    parts = [Seen(part.logits, part.embeddings[:, kept]) for part in see_each(eye, batches, turned=turned)]
+    parts = [part if embeddings else part.logits_alone for part in see_each(eye, batches, turned=turned)]
     if not parts:
         seen = next(eye([np.zeros((1, len(model.stains), model.side, model.side), np.uint8)]))
-        parts = [Seen(seen.logits[:, :0], seen.embeddings[:0, kept])]  # nothing, of the right shape
+        parts = [Seen(seen.logits[:, :0], seen.embeddings[:0])]  # nothing, of the right shape
     return joined(parts)
 
 
