@@ -9,31 +9,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+from bench.predict import untrained
 
 from protloc.apply.predict import predict
 from protloc.apply.rows import predict_rows
 from protloc.atlas.prepare import prepare
 from protloc.atlas.simulate import simulate
-from protloc.atlas.store import Store
-from protloc.judge.answering import AnswerRule
-from protloc.learn.backbones import build_network
-from protloc.learn.bundle import Bundle, Member, portable_state
-from protloc.learn.model import Normalisation
-
-
-def untrained(backbone: str, store: Store) -> Bundle:
-    """Return a bundle with random weights, which are as fast as any."""
-    network = build_network(backbone, stains=4, classes=len(store.vocabulary), side=store.side)
-    return Bundle(
-        backbone=backbone,
-        vocabulary=store.vocabulary,
-        stains=store.stains,
-        side=store.side,
-        rule=AnswerRule.plain(len(store.vocabulary)),
-        members=(Member(Normalisation((20.0,) * 4, (30.0,) * 4), {}, portable_state(network.state_dict())),),
-        settings={},
-        protloc_version="0",
-    )
 
 
 def main() -> None:
@@ -47,7 +28,7 @@ def main() -> None:
         simulate(atlas, fields=options.fields, side=256)
         store = prepare(atlas / "train", Path(scratch) / "store").store
         for backbone in options.backbones:
-            bundle = untrained(backbone, store)
+            bundle = untrained(store, backbone)
             predict_rows(bundle, store, np.arange(64))  # the first call settles memory
             began = time.perf_counter()
             predict_rows(bundle, store, np.arange(len(store)))
