@@ -1,4 +1,4 @@
-"""Exports: the bundle's answers by other engines, and none that differs taken for it."""
+"""Exports: the bundle's answers by other engines. Last of all tests: see docs/decisions.md on Ctrl-C after an export."""
 
 from __future__ import annotations
 
