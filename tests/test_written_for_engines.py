@@ -1,4 +1,4 @@
-"""Exports: the bundle's answers by other engines. Last of all tests: see docs/decisions.md on Ctrl-C after an export."""
+"""Exports: the bundle's answers by other engines. Run last: docs/decisions.md says why."""
 
 from __future__ import annotations
 
