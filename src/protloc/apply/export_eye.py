@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -39,6 +40,16 @@ def silent_openvino() -> Any:  # noqa: ANN401 - a module
     return import_module("openvino")
 
 
+@cache
+def _processor() -> Any:  # noqa: ANN401 - OpenVINO's
+    """Return OpenVINO's one core of this process.
+
+    Each core puts a signal stack of its own in place of the last. Of two that go in the order they came, the second
+    puts back the first's, which is freed: the next Ctrl-C then ends Python by a segmentation fault.
+    """
+    return silent_openvino().Core()
+
+
 class OnnxEye:
     """An export to ONNX, on the processor."""
 
@@ -61,7 +72,7 @@ class OpenVinoEye:
             "PERFORMANCE_HINT": "THROUGHPUT",
             "INFERENCE_PRECISION_HINT": "bf16" if export.precision == "bf16" else "f32",
         }
-        compiled: Any = silent_openvino().Core().compile_model(export.file, "CPU", told)
+        compiled: Any = _processor().compile_model(export.file, "CPU", told)
         requests: int = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._requests = [compiled.create_infer_request() for _ in range(requests)]
         self._size = max(PIECE_PIXELS // export.side**2, 1)

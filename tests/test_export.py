@@ -1,9 +1,10 @@
-"""Exports: the bundle's answers by other engines. Run last: docs/decisions.md says why."""
+"""Exports: the bundle's answers by other engines."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -225,6 +226,22 @@ def test_openvino_sends_nobody_word(openvino):
     assert openvino.trusted
     assert sys.modules["openvino"]
     assert sys.modules["openvino_telemetry"] is None
+
+
+def test_ctrl_c_is_heard_after_two_exports_were_opened_and_closed(openvino):
+    opened_and_closed = f"""
+import signal
+from pathlib import Path
+from protloc.apply.see import eye_of
+from protloc.learn.export import load_model
+first, second = (eye_of(load_model(Path({str(openvino.folder)!r}))) for _ in range(2))
+del first
+del second
+signal.raise_signal(signal.SIGINT)
+"""
+    told = subprocess.run([sys.executable, "-c", opened_and_closed], capture_output=True, text=True, check=False)
+    assert told.returncode == -signal.SIGINT, told.stderr
+    assert told.stderr.rstrip().endswith("KeyboardInterrupt")
 
 
 def test_references_go_along(bundle, tmp_path):
