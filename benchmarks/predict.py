@@ -12,7 +12,7 @@ import numpy as np
 from bench.predict import untrained
 
 from protloc.apply.predict import predict
-from protloc.apply.rows import predict_rows
+from protloc.apply.rows import see_rows
 from protloc.atlas.prepare import prepare
 from protloc.atlas.simulate import simulate
 
@@ -29,9 +29,9 @@ def main() -> None:
         store = prepare(atlas / "train", Path(scratch) / "store").store
         for backbone in options.backbones:
             bundle = untrained(store, backbone)
-            predict_rows(bundle, store, np.arange(64))  # the first call settles memory
+            see_rows(bundle, store, np.arange(64))  # the first call settles memory
             began = time.perf_counter()
-            predict_rows(bundle, store, np.arange(len(store)))
+            see_rows(bundle, store, np.arange(len(store)))
             between = time.perf_counter()
             predict(bundle, atlas / "train")
             ended = time.perf_counter()

@@ -27,7 +27,7 @@ from fine_tuning import shifted_store
 from numpy.typing import NDArray
 
 from protloc.apply.predict import predict
-from protloc.apply.rows import predict_rows
+from protloc.apply.rows import see_rows
 from protloc.atlas.stains import parse_stains
 from protloc.atlas.store import Store
 from protloc.atlas.table import read_labels
@@ -139,7 +139,7 @@ def print_stains(bundle: Bundle, store: Store) -> None:
     rows = rows_of(Split.read(store.folder / "splits" / "default.parquet"), store.ids)["test"]
     truth, scores = store.targets[rows], {}
     for given in sorted(subsets, key=len, reverse=True):
-        answers = answer(bundle.rule_for(given), predict_rows(bundle, store, rows, stains=given))
+        answers = answer(bundle.rule_for(given), see_rows(bundle, store, rows, stains=given).mean_logits)
         said = Said(truth, answers.called, answers.probabilities)
         scores[tuple(name for name in names if name in given)] = [metric(said) for metric in METRICS.values()]
     everything = scores[tuple(names)][2]
@@ -152,7 +152,7 @@ def print_stains(bundle: Bundle, store: Store) -> None:
 
 def print_prior(bundle: Bundle, store: Store) -> None:
     """Print what prior matching does to random batches of a store's fields, from green alone."""
-    logits = predict_rows(bundle, store, np.arange(len(store.ids)), stains=("green",))
+    logits = see_rows(bundle, store, np.arange(len(store.ids)), stains=("green",)).mean_logits
     rule, rng = bundle.rule_for(("green",)), np.random.default_rng(0)
     if bundle.prior is None:
         raise SystemExit(f"{bundle.folder}: states no prior.")

@@ -25,7 +25,7 @@ from ship_starter import kaggle_prior
 from starter import METRICS, real_answers
 
 import protloc
-from protloc.apply.rows import predict_rows
+from protloc.apply.rows import see_rows
 from protloc.curate.split import Split, rows_of
 from protloc.judge.answering import fit_rule
 from protloc.judge.metrics import mean_average_precision
@@ -63,7 +63,7 @@ def answering(bundle: Bundle, store: protloc.Store) -> Bundle:
     """
     bundle = replace(bundle, settings={**bundle.settings, "stain_dropout": 0.5})
     rows = rows_of(Split.read(store.folder / "splits" / "default.parquet"), store.ids)["validation"]
-    logits = predict_rows(bundle, store, rows, stains=("green",))
+    logits = see_rows(bundle, store, rows, stains=("green",)).mean_logits
     rule = fit_rule(store.targets[rows], logits, groups=[store.ids[row] for row in rows])
     return replace(bundle, prior=kaggle_prior(), rule=rule, rules={"green": rule})
 
@@ -78,7 +78,7 @@ def figures(
     plain = real_answers(bundle, real, match=False)
     validation = max(epoch.mean_average_precision for epoch in read_run(run).history)
     rows = np.arange(len(foreign.ids))
-    abroad = mean_average_precision(foreign.targets, predict_rows(bundle, foreign, rows, stains=("green",)))
+    abroad = mean_average_precision(foreign.targets, see_rows(bundle, foreign, rows, stains=("green",)).mean_logits)
     return [validation, abroad, *(METRICS[name](said) for name in SHOWN), METRICS["samples-F1"](plain)]
 
 

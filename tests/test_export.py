@@ -239,7 +239,9 @@ del first
 del second
 signal.raise_signal(signal.SIGINT)
 """
-    told = subprocess.run([sys.executable, "-c", opened_and_closed], capture_output=True, text=True, check=False)
+    told = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", opened_and_closed], capture_output=True, text=True, check=False
+    )
     assert told.returncode == -signal.SIGINT, told.stderr
     assert told.stderr.rstrip().endswith("KeyboardInterrupt")
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from protloc.apply.rows import predict_rows
+from protloc.apply.rows import see_rows
 from protloc.apply.see import see
 from protloc.atlas.store import Store
 from protloc.curate.split import Folds, fold, rows_of
@@ -109,9 +109,9 @@ TOLERANCE = 5e-3 if torch.cuda.is_available() else 1e-5  # a GPU convolves with 
 def test_the_bundle_averages_the_folds(store: Store, whole: FoldsResult) -> None:
     run, rows = read_run(whole.run), np.arange(len(store))
     bundle = run.bundle()
-    apart = [predict_rows(fold.bundle(), store, rows) for fold in run.folds]
+    apart = [see_rows(fold.bundle(), store, rows).mean_logits for fold in run.folds]
     np.testing.assert_allclose(see(bundle, [store.images(rows)]).logits, apart, atol=TOLERANCE)
-    np.testing.assert_allclose(predict_rows(bundle, store, rows), np.mean(apart, axis=0), atol=TOLERANCE)
+    np.testing.assert_allclose(see_rows(bundle, store, rows).mean_logits, np.mean(apart, axis=0), atol=TOLERANCE)
     assert np.ptp(apart, axis=0).max() > 1e-3
     assert bundle.rule == AnswerRule.plain(3)
     assert bundle.settings == run.folds[0].bundle().settings == SETTINGS.model_dump(mode="json")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protloc.apply.rows import predict_rows
+from protloc.apply.rows import see_rows
 from protloc.apply.see import see
 from protloc.atlas.store import Store
 from protloc.curate.groups import GROUPS_FILE, Groups
@@ -83,16 +83,16 @@ def test_out_of_fold_logits_are_of_the_network_that_did_not_learn_the_field(
     np.testing.assert_array_equal(said.truth, store.targets)
     for number, member in enumerate(run.folds):
         test = rows_of(folds.split(number), store.ids)["test"]
-        np.testing.assert_allclose(said.logits[test], predict_rows(member.bundle(), store, test), atol=1e-6)
+        np.testing.assert_allclose(said.logits[test], see_rows(member.bundle(), store, test).mean_logits, atol=1e-6)
         for other in (1, 2):
             learnt = run.folds[(number + other) % 3].bundle()
-            assert np.abs(said.logits[test] - predict_rows(learnt, store, test)).max() > 1e-3
+            assert np.abs(said.logits[test] - see_rows(learnt, store, test).mean_logits).max() > 1e-3
 
 
 def test_poses_are_averaged_where_asked(store: Store, folds: Folds, run: Run) -> None:
     judged = judge_run(run, store, folds, replace(HOW, poses=8))
     test = rows_of(folds.split(2), store.ids)["test"]
-    turned, straight = (predict_rows(run.folds[2].bundle(), store, test, tta=tta) for tta in (True, False))
+    turned, straight = (see_rows(run.folds[2].bundle(), store, test, tta=tta).mean_logits for tta in (True, False))
     np.testing.assert_allclose(judged.parts[OUT_OF_FOLD].logits[test], turned, atol=1e-6)
     assert np.abs(turned - straight).max() > 1e-3
     assert judged.rule.poses == 8
@@ -145,7 +145,7 @@ def test_the_test_part_is_answered_by_the_rule_that_the_bundle_holds(store: Stor
     said, bundle = PartPredictions.read(predictions_file(own.folder, "test")), Bundle.load(own.bundle_folder)
     rows = rows_of(folds.split(0), store.ids)["test"]
     assert said.ids == tuple(store.ids[row] for row in rows)
-    np.testing.assert_allclose(said.logits, predict_rows(bundle, store, rows), atol=1e-6)
+    np.testing.assert_allclose(said.logits, see_rows(bundle, store, rows).mean_logits, atol=1e-6)
     expected = answer(bundle.rule, said.logits)
     np.testing.assert_array_equal(said.probabilities, expected.probabilities)
     np.testing.assert_array_equal(said.called, expected.called)

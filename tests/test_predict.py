@@ -14,7 +14,7 @@ from scipy.special import expit
 from protloc.apply.answered import ENSEMBLE_NOTE, UNFITTED_NOTE
 from protloc.apply.predict import predict
 from protloc.apply.predictions import Predictions, rejected_file, write_predictions
-from protloc.apply.rows import predict_rows
+from protloc.apply.rows import see_rows
 from protloc.apply.see import poses, see
 from protloc.atlas.photographs import photographs_of
 from protloc.atlas.prepare import prepare
@@ -89,14 +89,14 @@ def copy_images(tiny_world, folder, *stains: str, fields: int = 5):
 def test_a_folder_is_answered_like_the_store_made_of_it(bundle, tiny_world):
     answered = predict(bundle, tiny_world.images, jobs=2)
     assert answered.ids == tiny_world.store.ids
-    by_row = predict_rows(bundle, tiny_world.store, np.arange(len(tiny_world.store)))
+    by_row = see_rows(bundle, tiny_world.store, np.arange(len(tiny_world.store))).mean_logits
     np.testing.assert_allclose(answered.logits, by_row, atol=1e-5)
 
 
 def test_rows_come_in_the_order_asked(bundle, tiny_store):
     rows = np.array([5, 0, 80, 5])
-    everything = predict_rows(bundle, tiny_store, np.arange(len(tiny_store)))
-    np.testing.assert_allclose(predict_rows(bundle, tiny_store, rows), everything[rows], atol=1e-5)
+    everything = see_rows(bundle, tiny_store, np.arange(len(tiny_store))).mean_logits
+    np.testing.assert_allclose(see_rows(bundle, tiny_store, rows).mean_logits, everything[rows], atol=1e-5)
 
 
 def test_a_rejected_field_keeps_its_place_without_a_probability(bundle, tiny_world, tmp_path):
@@ -194,7 +194,9 @@ def test_stains_may_have_other_suffixes_and_another_order(bundle, tiny_world, tm
         shutil.copy(tiny_world.images / f"f002{stain.suffix}.png", images / f"f002_ch{number}.png")
     renamed = [Stain(stain.name, f"_ch{number}") for number, stain in enumerate(HPA_STAINS)]
     answered = predict(bundle, images, stains=renamed[::-1])
-    np.testing.assert_allclose(answered.logits, predict_rows(bundle, tiny_world.store, np.array([2])), atol=1e-5)
+    np.testing.assert_allclose(
+        answered.logits, see_rows(bundle, tiny_world.store, np.array([2])).mean_logits, atol=1e-5
+    )
 
 
 def test_other_stains_than_the_models_are_refused(bundle, tiny_world):
@@ -217,7 +219,7 @@ def test_stains_that_are_named_are_looked_at_alone(frugal, tiny_world):
     answered = predict(frugal, tiny_world.images, stains=[Stain("green", "_green")])
     rows = np.arange(len(tiny_world.store))
     np.testing.assert_allclose(
-        answered.logits, predict_rows(frugal, tiny_world.store, rows, stains=["green"]), atol=1e-5
+        answered.logits, see_rows(frugal, tiny_world.store, rows, stains=["green"]).mean_logits, atol=1e-5
     )
     fields = tiny_world.store.images(rows)
     fields[:, [0, 2, 3]] = 0
@@ -242,7 +244,7 @@ def test_a_needed_stain_cannot_be_left_out(frugal, tiny_world, tmp_path):
     with pytest.raises(
         BundleError, match=r"asked for red, its stains are red, green, blue, yellow, but .* needs green"
     ):
-        predict_rows(frugal, tiny_world.store, np.array([0]), stains=["red"])
+        see_rows(frugal, tiny_world.store, np.array([0]), stains=["red"])
     with pytest.raises(BundleError, match=r"no green image \(found blue\), but .* needs green\. Add them"):
         predict(frugal, copy_images(tiny_world, tmp_path / "images", "blue"))
 
@@ -260,22 +262,22 @@ def test_a_store_of_some_stains_has_its_channels_found(frugal, tiny_world, tmp_p
     labels, vocabulary = tiny_world.labels, tiny_world.vocabulary
     store = prepare(tiny_world.images, tmp_path / "store", labels=labels, vocabulary=vocabulary, reading=reading).store
     rows = np.array([4, 0, 70])
-    expected = predict_rows(frugal, tiny_world.store, rows, stains=("green", "yellow"))
-    np.testing.assert_allclose(predict_rows(frugal, store, rows), expected, atol=1e-5)
+    expected = see_rows(frugal, tiny_world.store, rows, stains=("green", "yellow")).mean_logits
+    np.testing.assert_allclose(see_rows(frugal, store, rows).mean_logits, expected, atol=1e-5)
     with pytest.raises(BundleError, match="asked for green, blue, its stains are yellow, green"):
-        predict_rows(frugal, store, rows, stains=["green", "blue"])
+        see_rows(frugal, store, rows, stains=["green", "blue"])
 
 
 def test_a_clean_store_is_photographed(frugal, tiny_store):
     clean, rows = replace(tiny_store, clean=True), np.array([7, 2])
     expected = see(frugal, [photographs_of(clean, rows, seed=3)]).logits[0]
-    np.testing.assert_allclose(predict_rows(frugal, clean, rows), expected, atol=1e-5)
-    assert np.abs(expected - predict_rows(frugal, tiny_store, rows)).max() > 1e-3
+    np.testing.assert_allclose(see_rows(frugal, clean, rows).mean_logits, expected, atol=1e-5)
+    assert np.abs(expected - see_rows(frugal, tiny_store, rows).mean_logits).max() > 1e-3
 
 
 def test_a_store_of_another_kind_is_refused(bundle, tiny_store):
     with pytest.raises(BundleError, match="its side are 32, the model's 64"):
-        predict_rows(replace(bundle, side=64), tiny_store, np.array([0]))
+        see_rows(replace(bundle, side=64), tiny_store, np.array([0]))
 
 
 def test_tiles_are_answered_one_by_one(bundle, tiny_world):
@@ -303,7 +305,7 @@ def test_progress_counts_fields(bundle, tiny_world):
 
 
 def test_members_are_averaged_and_their_spread_is_told(pair, tiny_world):
-    apart = [predict_rows(untrained(tiny_world, seed=seed), tiny_world.store, np.arange(84)) for seed in (3, 4)]
+    apart = [see_rows(untrained(tiny_world, seed=seed), tiny_world.store, np.arange(84)).mean_logits for seed in (3, 4)]
     answered = predict(pair, tiny_world.images)
     np.testing.assert_allclose(answered.logits, (apart[0] + apart[1]) / 2, atol=1e-5)
     first, second = (FITTED.probabilities(logits) for logits in apart)
@@ -321,7 +323,7 @@ def test_members_may_be_had_apart(pair, tiny_store):
     apart = see(pair, [tiny_store.images(rows[:6]), tiny_store.images(rows[6:])]).logits
     assert apart.shape == (2, 10, 3)
     assert apart.dtype == np.float32
-    np.testing.assert_allclose(apart.mean(axis=0), predict_rows(pair, tiny_store, rows), atol=1e-5)
+    np.testing.assert_allclose(apart.mean(axis=0), see_rows(pair, tiny_store, rows).mean_logits, atol=1e-5)
     assert see(pair, []).logits.shape == (2, 0, 3)
 
 
@@ -349,7 +351,7 @@ def test_averaged_over_poses_the_logits_are_the_mean_over_turned_images(pair, ti
     expected = np.mean([see(pair, [one], tta=False).logits for one in turned], axis=0)
     found = see(pair, [images], tta=True).logits
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    np.testing.assert_allclose(predict_rows(pair, tiny_store, rows, tta=True), expected.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(see_rows(pair, tiny_store, rows, tta=True).mean_logits, expected.mean(axis=0), atol=1e-5)
     assert np.abs(found - see(pair, [images]).logits).max() > 1e-3
 
 

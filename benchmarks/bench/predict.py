@@ -15,7 +15,7 @@ from protloc.atlas.store import Store
 from protloc.judge.answering import AnswerRule
 from protloc.learn.backbones import build_network
 from protloc.learn.bundle import Bundle, Member, portable_state
-from protloc.learn.export import Precision
+from protloc.learn.engines import Precision
 from protloc.learn.model import Normalisation
 from protloc.verbs.export import export_bundle
 

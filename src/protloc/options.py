@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -60,46 +59,6 @@ JoinOption = Annotated[
 MaxPixelsOption = Annotated[
     Optional[int], typer.Option("--max-pixels", help="Reject images with more pixels; 8192 x 8192 if not said.")
 ]
-
-
-class Format(StrEnum):
-    """How predictions are written."""
-
-    table = "table"
-    long = "long"
-    kaggle = "kaggle"
-
-
-class EngineName(StrEnum):
-    """What computes an export."""
-
-    onnx = "onnx"
-    openvino = "openvino"
-
-
-class PrecisionName(StrEnum):
-    """Of the numbers that an export computes with."""
-
-    float32 = "float32"
-    bf16 = "bf16"
-    int8 = "int8"
-
-
-class Kept(StrEnum):
-    """What a split never parts."""
-
-    groups = "groups"
-    fields = "fields"
-
-
-class ThresholdRule(StrEnum):
-    """How thresholds are found."""
-
-    auto = "auto"
-    fixed = "fixed"
-    one = "one"
-    per_class = "per-class"
-    prevalence = "prevalence"
 
 
 def parsed_stains(words: str | None) -> tuple[Stain, ...]:

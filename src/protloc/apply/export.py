@@ -27,7 +27,8 @@ from protloc.apply.network_eye import look
 from protloc.apply.see import see
 from protloc.errors import BundleError, MissingExtraError, SettingsError
 from protloc.learn.bundle import Bundle, bundle_hash
-from protloc.learn.export import FILES, PACKAGES, TEST_FILE, Engine, Export, Precision, Verified, is_export
+from protloc.learn.engines import Engine, Precision
+from protloc.learn.export import FILES, PACKAGES, TEST_FILE, Export, Verified, is_export
 from protloc.learn.network import Ensemble
 from protloc.learn.reference import read_references, write_references
 
@@ -78,11 +79,12 @@ def make_export(
     _check(engine, precision, calibration, out)
     partial, old = (out.with_name(f".{out.name}.{os.getpid()}.{state}") for state in ("partial", "old"))
     partial.mkdir(parents=True)
+    network, images = bundle.network(), trial_fields(bundle)
     try:
         with _quiet():
-            _convert(bundle, partial, engine=engine, precision=precision, calibration=calibration)
+            _convert(network, images, partial, engine=engine, precision=precision, calibration=calibration)
         export = _unverified(bundle, partial, engine=engine, precision=precision, calibration=len(calibration))
-        verified = _verify(bundle, export, partial)
+        verified = _verify(network, images, export, partial)
         export = replace(export, verified=verified if score is None else score(export, verified))
         export.write_description(partial)
         if bundle.folder is not None:
@@ -147,13 +149,20 @@ def _check(engine: Engine, precision: Precision, calibration: Sequence[Fields], 
 
 
 def _convert(
-    bundle: Bundle, folder: Path, *, engine: Engine, precision: Precision, calibration: Sequence[Fields]
+    network: Ensemble,
+    images: Fields,
+    folder: Path,
+    *,
+    engine: Engine,
+    precision: Precision,
+    calibration: Sequence[Fields],
 ) -> None:
-    """Write the files that the engine reads."""
-    example = torch.zeros((2, len(bundle.stains), bundle.side, bundle.side), dtype=torch.uint8)
+    """Write the files that the engine reads, for any number of such fields."""
     shapes = {"images": {0: torch.export.Dim("fields", min=1)}}
     with torch.no_grad():
-        program = torch.export.export(_Outputs(bundle.network()), (example,), dynamic_shapes=shapes, strict=False)
+        program = torch.export.export(
+            _Outputs(network), (torch.from_numpy(images[:2]),), dynamic_shapes=shapes, strict=False
+        )
     file = folder / FILES[engine][0]
     if engine == "onnx":
         named = {"input_names": ["images"], "output_names": ["logits", "embeddings"]}
@@ -162,7 +171,7 @@ def _convert(
         return
     openvino = silent_openvino()
     model = openvino.convert_model(program)
-    model.reshape([-1, *example.shape[1:]])
+    model.reshape([-1, *images.shape[1:]])
     if precision == "int8":
         nncf = import_module("nncf")
         preset = nncf.QuantizationPreset.MIXED  # activations may lie on one side of zero
@@ -182,10 +191,11 @@ def _unverified(bundle: Bundle, folder: Path, *, engine: Engine, precision: Prec
     )
 
 
-def _verify(bundle: Bundle, export: Export, folder: Path) -> Verified:
-    """Hold the export's logits against the bundle's, and keep the fields with the bundle's beside it."""
-    images = trial_fields(bundle)
-    network = bundle.network()  # on the processor: a GPU rounds convolutions of float32 by itself
+def _verify(network: Ensemble, images: Fields, export: Export, folder: Path) -> Verified:
+    """Hold the export's logits against the network's, and keep the fields with the network's beside it.
+
+    The network is on the processor: a GPU rounds convolutions of float32 by itself.
+    """
     with torch.inference_mode():
         expected = torch.cat([network(some) for some in torch.from_numpy(images).split(batch_of(export))]).numpy()
     parts = np.array_split(images, -(-len(images) // batch_of(export)))

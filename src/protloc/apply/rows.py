@@ -41,16 +41,3 @@ def see_rows(
     if store.vocabulary.names != model.vocabulary.names:
         raise other_store(store, "classes", store.vocabulary.names, model.vocabulary.names)
     return see(model, batches, tta=tta)
-
-
-def predict_rows(
-    model: Model,
-    store: Store,
-    rows: NDArray[np.intp],
-    *,
-    stains: Collection[str] | None = None,
-    tta: bool | None = None,
-    progress: Progress | None = None,
-) -> NDArray[np.float32]:
-    """Return the raw logits of rows of a store, shape (len(rows), classes); arguments as for :func:`see_rows`."""
-    return see_rows(model, store, rows, stains=stains, tta=tta, progress=progress).mean_logits

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Literal, Optional
 
 import typer
 
@@ -12,7 +12,6 @@ from protloc.options import (
     BitDepthOption,
     JobsOption,
     JoinOption,
-    Kept,
     KeysOption,
     MaxPixelsOption,
     SeedOption,
@@ -140,7 +139,8 @@ def split(
         Optional[int], typer.Option("--folds", help="Folds, 3 or more, instead of the three parts.")
     ] = None,
     by: Annotated[
-        Optional[Kept], typer.Option("--by", help="What stays together: groups where there are some, else fields.")
+        Optional[Literal["groups", "fields"]],
+        typer.Option("--by", help="What stays together: groups where there are some, else fields."),
     ] = None,
     keys: KeysOption = None,
     join: JoinOption = None,
@@ -159,7 +159,7 @@ def split(
 
     opened = open_source(source, vocabulary=load_vocabulary(vocabulary))
     made = split_source(
-        opened, name=name, out=out, fractions=fractions, folds=folds, by=None if by is None else by.value, keys=keys,
+        opened, name=name, out=out, fractions=fractions, folds=folds, by=by, keys=keys,
         join=parsed_keys(join), seed=seed,
     )  # fmt: skip
     console.say(made.summary)

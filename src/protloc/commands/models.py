@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Literal, Optional
 
 import typer
 
 from protloc import console
 from protloc.errors import MissingExtraError
+from protloc.learn.engines import Engine, Precision
 from protloc.options import (
     BitDepthOption,
-    EngineName,
-    Format,
     JobsOption,
     MaxPixelsOption,
-    PrecisionName,
     SeedOption,
     StainsOption,
     TileOption,
@@ -35,8 +33,9 @@ def predict(
     source: Annotated[Path, typer.Argument(help="Folder of images.")],
     out: Annotated[Path, typer.Option("--out", help="Table to write, .csv or .parquet.")],
     format_: Annotated[
-        Format, typer.Option("--format", help="table; long: a row a class, with intervals; kaggle: Id,Predicted.")
-    ] = Format.table,
+        Literal["table", "long", "kaggle"],
+        typer.Option("--format", help="table; long: a row a class, with intervals; kaggle: Id,Predicted."),
+    ] = "table",
     stains: StainsOption = None,
     tile: TileOption = None,
     bit_depth: BitDepthOption = None,
@@ -75,16 +74,16 @@ def predict(
             tta=tta, adapt=adapt, prior=None if prior is None else prior_of(prior, model.vocabulary), jobs=jobs,
             progress=progress,
         )  # fmt: skip
-    write_predictions(made, out, style=format_.value)
+    write_predictions(made, out, style=format_)
     console.say(made.summary(out))
 
 
 def export(
     bundle: Annotated[Path, typer.Argument(help="A bundle, a run that has one, or starter.")],
-    to: Annotated[EngineName, typer.Option("--to", help="What is to compute it.")],
+    to: Annotated[Engine, typer.Option("--to", help="What is to compute it.")],
     precision: Annotated[
-        PrecisionName, typer.Option("--precision", help="bf16 and int8 are faster and round; of openvino only.")
-    ] = PrecisionName.float32,
+        Precision, typer.Option("--precision", help="bf16 and int8 are faster and round; of openvino only.")
+    ] = "float32",
     out: Annotated[
         Optional[Path],
         typer.Option("--out", help="Folder to make; exports/ENGINE-PRECISION in the bundle if not said."),
@@ -110,7 +109,7 @@ def export(
     place = store or known
     with console.bar("judging") as progress:
         made = export_bundle(
-            model, engine=to.value, precision=precision.value, out=out, force=force, progress=progress,
+            model, engine=to, precision=precision, out=out, force=force, progress=progress,
             store=None if place is None else Store.open(place, verify=False), split_name=split or named,
         )  # fmt: skip
     console.say(made.summary)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Literal, Optional
 
 import typer
 
@@ -14,7 +14,6 @@ from protloc.options import (
     SeedOption,
     SetOption,
     SplitOption,
-    ThresholdRule,
     with_settings,
 )
 
@@ -69,8 +68,9 @@ def evaluate(
         ),
     ] = 0.10,
     thresholds: Annotated[
-        ThresholdRule, typer.Option("--thresholds", help="How they are found; auto tries all on other fields.")
-    ] = ThresholdRule.auto,
+        Literal["auto", "fixed", "one", "per-class", "prevalence"],
+        typer.Option("--thresholds", help="How they are found; auto tries all on other fields."),
+    ] = "auto",
 ) -> None:
     """Fit how a run answers, and judge it: evaluation.json, report.html.
 
@@ -80,7 +80,7 @@ def evaluate(
 
     with console.bar("evaluating") as progress:
         made = judge(
-            run, tta=tta, error_rate=error_rate, threshold_rule=thresholds.value.replace("-", " "), progress=progress
+            run, tta=tta, error_rate=error_rate, threshold_rule=thresholds.replace("-", " "), progress=progress
         )
     console.say(made.summary)
 

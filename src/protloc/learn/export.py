@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self
 
 from protloc.atlas.files import StrPath, sha256_of, write_json
 from protloc.errors import BundleError, VocabularyError
+from protloc.learn.engines import ENGINES, PRECISIONS, Engine, Precision
 from protloc.learn.model import (
     DESCRIPTION_FILE,
     EXPORT,
@@ -21,11 +22,6 @@ from protloc.learn.model import (
     read_description,
 )
 
-Engine = Literal["onnx", "openvino"]
-Precision = Literal["float32", "bf16", "int8"]
-# the faster ones last
-ENGINES: tuple[Engine, ...] = get_args(Engine)
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 FILES: Mapping[Engine, tuple[str, ...]] = {"onnx": ("model.onnx",), "openvino": ("model.xml", "model.bin")}
 EXPORTED_WEIGHTS = tuple(names[-1] for names in FILES.values())
 EXPORTS = "exports"  # folder of a bundle

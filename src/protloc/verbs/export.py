@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from protloc.apply.export import make_export
 from protloc.apply.given import stored_batches
-from protloc.apply.rows import predict_rows
+from protloc.apply.rows import see_rows
 from protloc.atlas.files import StrPath
 from protloc.atlas.store import Store
 from protloc.curate.split import Folds, Split, rows_of
@@ -18,10 +18,11 @@ from protloc.errors import BundleError, SplitError
 from protloc.judge.answering import answer
 from protloc.judge.metrics import macro_f1
 from protloc.learn.bundle import Bundle
-from protloc.learn.export import EXPORTS, Engine, Export, Precision, Verified
+from protloc.learn.engines import Engine, Precision
+from protloc.learn.export import EXPORTS, Export, Verified
 from protloc.learn.model import Model
 from protloc.learn.runs import SETTINGS_FILE, read_run
-from protloc.progress import Progress
+from protloc.progress import Progress, going_on
 from protloc.verbs.split import read_split
 
 MOST_LOST = 0.003  # macro-F1 that an export may cost
@@ -143,11 +144,8 @@ def _scored(
     """Judge both on the validation part, by the bundle's own rule."""
 
     def called(model: Model, done: int) -> NDArray[np.bool_]:
-        def told(more: int, of: int) -> None:
-            if progress is not None:
-                progress(done + more, 2 * of)
-
-        return answer(bundle.rule, predict_rows(model, store, rows, progress=told)).called
+        seen = see_rows(model, store, rows, progress=going_on(progress, done, 2 * len(rows)))
+        return answer(bundle.rule, seen.mean_logits).called
 
     truth, before, after = store.targets[rows], called(bundle, 0), called(export, len(rows))
     reached = macro_f1(truth, after)

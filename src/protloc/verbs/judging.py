@@ -21,7 +21,7 @@ from protloc.learn.bundle import Bundle
 from protloc.learn.bundle_checks import subset_name
 from protloc.learn.reference import MOST_DISTANCES, spread
 from protloc.learn.runs import Run
-from protloc.progress import Progress
+from protloc.progress import Progress, going_on
 from protloc.show.report_content import OUT_OF_FOLD
 from protloc.verbs.split import audited_groups, grouped_table
 
@@ -87,14 +87,14 @@ def _judge_parts(run: Run, store: Store, split: Split, how: How, progress: Progr
     both, bundle = np.concatenate([validation, test]), run.bundle()
     partial, tta = _partial_stains(bundle), how.poses > 1
     fields = len(both) + len(partial) * len(validation)
-    seen = see_rows(bundle, store, both, tta=tta, progress=_from(0, fields, progress))
+    seen = see_rows(bundle, store, both, tta=tta, progress=going_on(progress, 0, fields))
     own, new = seen.mean_logits[: len(validation)], seen.mean_logits[len(validation) :]
     apart = _apart(table, both, rows["train"])
     held_out = {subset_name(_names(store)): (_some(seen.embeddings[apart], 1),)}
     known = {"truth": store.targets[validation], "logits": own, "groups": [table.groups[row] for row in validation]}
     rule, rules = fit_rule(**known, **asdict(how)), dict[str, AnswerRule]()
     for number, stains in enumerate(partial):
-        told = _from(len(both) + number * len(validation), fields, progress)
+        told = going_on(progress, len(both) + number * len(validation), fields)
         seen = see_rows(bundle, store, validation, stains=stains, tta=tta, progress=told)
         rules[subset_name(stains)] = fit_rule(**known | {"logits": seen.mean_logits}, **asdict(how))
         held_out[subset_name(stains)] = (_some(seen.embeddings[apart[: len(validation)]], 1),)
@@ -121,7 +121,7 @@ def _judge_folds(run: Run, store: Store, folds: Folds, how: How, progress: Progr
     table, groups = grouped_table(store), audited_groups(store)
     partial = _partial_stains(run.bundle())  # which refuses where folds are still to be trained
     fields = len(store) * (1 + len(partial))
-    logits, far = _out_of_fold(run, store, folds, how, progress=_from(0, fields, progress))
+    logits, far = _out_of_fold(run, store, folds, how, progress=going_on(progress, 0, fields))
     held_out = {subset_name(_names(store)): far}
     fold_of = np.empty(len(store), np.intp)
     found = Leaks(0, 0, 0)
@@ -134,7 +134,7 @@ def _judge_folds(run: Run, store: Store, folds: Folds, how: How, progress: Progr
     known = {"truth": store.targets, "logits": logits, "groups": table.groups}
     rules: dict[str, AnswerRule] = {}
     for number, stains in enumerate(partial, start=1):
-        told = _from(number * len(store), fields, progress)
+        told = going_on(progress, number * len(store), fields)
         seen, held_out[subset_name(stains)] = _out_of_fold(run, store, folds, how, stains=stains, progress=told)
         rules[subset_name(stains)] = fit_rule(**known | {"logits": seen}, **asdict(how))
     everything = np.arange(len(store))
@@ -177,7 +177,7 @@ def _out_of_fold(
     done = 0
     for fold, member in enumerate(run.folds):
         rows = rows_of(folds.split(fold), store.ids)
-        told = _from(done, len(store), progress)
+        told = going_on(progress, done, len(store))
         seen = see_rows(member.bundle(), store, rows["test"], stains=stains, tta=how.poses > 1, progress=told)
         logits[rows["test"]] = seen.mean_logits
         held_out.append(_some(seen.embeddings[_apart(table, rows["test"], rows["train"])], folds.count))
@@ -203,11 +203,6 @@ def _some(embeddings: NDArray[np.float32], networks: int) -> NDArray[np.float32]
 def _learnt_from(rows: Mapping[str, NDArray[np.intp]]) -> NDArray[np.intp]:
     """Return the rows that had a say: validation chose the epoch and fitted the rule."""
     return np.concatenate([rows["train"], rows["validation"]])
-
-
-def _from(done: int, total: int, progress: Progress | None) -> Progress | None:
-    """Tell the progress of one pass as that of all."""
-    return None if progress is None else lambda more, _of: progress(done + more, total)
 
 
 def _predictions(

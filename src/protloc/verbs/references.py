@@ -14,7 +14,7 @@ from protloc.curate.split import Folds, Split, rows_of
 from protloc.learn.bundle import Bundle
 from protloc.learn.reference import LEAST_FIELDS, Reference, components_for, fit_reference, spread
 from protloc.learn.runs import Run
-from protloc.progress import Progress
+from protloc.progress import Progress, going_on
 from protloc.verbs.judging import Judged
 
 SAMPLES = (200, 1000)  # training fields looked at for a set of stains: half as many as validate, within these
@@ -58,7 +58,7 @@ def _seen(
     done, total = 0, len(sets) * sum(len(rows) for _, rows in learnt)
     for stains in sets:
         for bundle, rows in learnt:
-            told = None if progress is None else lambda more, _of, done=done: progress(done + more, total)
+            told = going_on(progress, done, total)
             yield embeddings(bundle, stored_batches(bundle, store, rows, stains=stains.split("+"), progress=told))
             done += len(rows)
 
