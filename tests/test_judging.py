@@ -25,6 +25,7 @@ from protloc.learn.runs import Run, read_run
 from protloc.learn.train_folds import train_folds
 from protloc.show.report_content import OUT_OF_FOLD
 from protloc.verbs.evaluate import evaluate
+from protloc.verbs.export import export_bundle
 from protloc.verbs.judging import How, judge_run
 
 SETTINGS = TrainSettings(
@@ -155,6 +156,16 @@ def test_the_test_part_is_answered_by_the_rule_that_the_bundle_holds(store: Stor
     how = {"groups": validation.groups, "error_rate": 0.2}
     assert bundle.rule == fit_rule(validation.truth, validation.logits, **how)
     assert not np.array_equal(answer(bundle.rule, validation.logits).probabilities, validation.probabilities)
+
+
+def test_exports_that_answer_by_the_rule_before_are_named(run: Run) -> None:
+    own = read_run(shutil.copytree(run.folds[0].folder, run.folder.parent / "exported"))
+    evaluate(own.folder, error_rate=0.2)
+    made = export_bundle(Bundle.load(own.bundle_folder), engine="onnx").folder
+    assert evaluate(own.folder, error_rate=0.2).outdated == (), "the rule is as it was"
+    again = evaluate(own.folder, error_rate=0.1, threshold_rule="fixed")
+    assert again.outdated == (made,)
+    assert f"still answer {made}: export again" in again.summary
 
 
 def parted(folds: Folds, **rows: list[int]) -> Split:

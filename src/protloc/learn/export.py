@@ -149,14 +149,19 @@ def fastest_export(model: Model, *, exact: bool = False) -> Export | None:
         model: The bundle.
         exact: Whether its embeddings must be those of the bundle.
     """
-    if isinstance(model, Export) or model.folder is None or not (model.folder / EXPORTS).is_dir():
+    if isinstance(model, Export) or model.folder is None or not (found := exports_in(model.folder)):
         return None
     from protloc.learn.bundle import as_bundle, bundle_hash
 
     own = bundle_hash(as_bundle(model))
-    found = filter(None, map(_export_in, sorted((model.folder / EXPORTS).iterdir())))
     usable = [each for each in found if each.made_of == own and each.trusted and (not exact or each.hash == own)]
     return max(usable, key=lambda each: (ENGINES.index(each.engine), PRECISIONS.index(each.precision)), default=None)
+
+
+def exports_in(bundle_folder: Path) -> list[Export]:
+    """Return the exports in a bundle's ``exports``, but for those that are damaged."""
+    place = bundle_folder / EXPORTS
+    return [*filter(None, map(_export_in, sorted(place.iterdir())))] if place.is_dir() else []
 
 
 def is_export(folder: StrPath) -> bool:

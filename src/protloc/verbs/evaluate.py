@@ -24,6 +24,7 @@ from protloc.judge.predictions import PartPredictions, predictions_file
 from protloc.judge.three_way import deferral
 from protloc.judge.thresholds import RULES
 from protloc.learn.bundle import write_rule
+from protloc.learn.export import exports_in
 from protloc.learn.reference import Reference, write_references
 from protloc.learn.runs import Run, read_run
 from protloc.progress import Progress
@@ -50,11 +51,13 @@ class Evaluated:
             by the rule that was fitted and tells fields unlike those it learnt from.
         evaluation: Every metric.
         report: The page.
+        outdated: Exports of the bundle that answer by the rule it had before.
     """
 
     run: Run
     evaluation: Evaluation
     report: Path
+    outdated: tuple[Path, ...] = ()
 
     @property
     def predictions_file(self) -> Path:
@@ -75,7 +78,9 @@ class Evaluated:
             f"{stable_in_words(part)}, those in {STABLE_GROUPS} groups or more."
         )
         leaking = leak_note(self.evaluation.leaks, judged)
-        told = (table.to_string(), called, part.noise_in_words(), leaking, f"Report: {self.report}")
+        former = " and ".join(str(folder) for folder in self.outdated)
+        again = f"By the rule before this one still answer {former}: export again." if former else ""
+        told = (table.to_string(), called, part.noise_in_words(), leaking, again, f"Report: {self.report}")
         return "\n".join(line for line in told if line)
 
 
@@ -150,7 +155,10 @@ def _write(
     evaluation.write(run.folder / "evaluation.json")
     content = _content(run, store, judged, evaluation)
     write_text(run.bundle_folder / "README.md", model_card(content))
-    return Evaluated(run, evaluation, write_report(run.folder / "report.html", content))
+    report = write_report(run.folder / "report.html", content)
+    answering = {export.file.parent: (export.rule, export.rules) for export in exports_in(run.bundle_folder)}
+    outdated = tuple(folder for folder, rules in answering.items() if rules != (judged.rule, judged.rules))
+    return Evaluated(run, evaluation, report, outdated)
 
 
 def _content(run: Run, store: Store, judged: Judged, evaluation: Evaluation) -> ReportContent:
