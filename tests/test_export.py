@@ -122,6 +122,13 @@ def test_an_export_whose_logits_differ_is_not_written(bundle, tmp_path, monkeypa
     assert not [*tmp_path.iterdir()]
 
 
+def test_a_bundle_that_is_no_network_leaves_nothing(bundle, tmp_path):
+    member = replace(bundle.members[0], state={})
+    with pytest.raises(BundleError):
+        export_bundle(replace(bundle, members=(member,)), engine="openvino", out=tmp_path / "made")
+    assert not [*tmp_path.iterdir()]
+
+
 def test_what_is_no_export_is_not_overwritten_and_an_export_is(bundle, copied, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")

@@ -78,8 +78,8 @@ def make_export(
     out = out.resolve()
     _check(engine, precision, calibration, out)
     partial, old = (out.with_name(f".{out.name}.{os.getpid()}.{state}") for state in ("partial", "old"))
-    partial.mkdir(parents=True)
     network, images = bundle.network(), trial_fields(bundle)
+    partial.mkdir(parents=True)
     try:
         with _quiet():
             _convert(network, images, partial, engine=engine, precision=precision, calibration=calibration)

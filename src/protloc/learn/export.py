@@ -161,7 +161,7 @@ def fastest_export(model: Model, *, exact: bool = False) -> Export | None:
 def exports_in(bundle_folder: Path) -> list[Export]:
     """Return the exports in a bundle's ``exports``, but for those that are damaged."""
     place = bundle_folder / EXPORTS
-    return [*filter(None, map(_export_in, sorted(place.iterdir())))] if place.is_dir() else []
+    return [*filter(None, map(_export_in, sorted(place.glob("[!.]*"))))]  # those with a dot are unfinished
 
 
 def is_export(folder: StrPath) -> bool:
