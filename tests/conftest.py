@@ -18,6 +18,10 @@ from protloc.atlas.reading import Reading
 from protloc.atlas.stains import HPA_STAINS
 from protloc.atlas.store import Store
 from protloc.atlas.vocabulary import Vocabulary, load_vocabulary
+from protloc.judge.answering import AnswerRule
+from protloc.learn.backbones import build_network
+from protloc.learn.bundle import Bundle, Member, portable_state
+from protloc.learn.model import Normalisation
 
 # networks this small are faster on one thread, and far faster where other work is going on
 torch.set_num_threads(1)
@@ -35,6 +39,20 @@ class TinyWorld:
     classes: Path
     vocabulary: Vocabulary
     store: Store
+
+    def untrained(self, backbone: str = "baseline-cnn", *, seed: int = 3, **facts: object) -> Bundle:
+        """Return a network with random weights that needs green alone; ``facts`` are a bundle's, other than usual."""
+        network = build_network(backbone, stains=4, classes=len(SHAPES), side=SIDE, seed=seed)
+        usual = {"rule": AnswerRule.plain(len(SHAPES)), "settings": {"stain_dropout": 0.5, "protein_stain": "green"}}
+        return Bundle(
+            backbone=backbone,
+            vocabulary=self.vocabulary,
+            stains=HPA_STAINS,
+            side=SIDE,
+            members=(Member(Normalisation((10.0,) * 4, (20.0,) * 4), {}, portable_state(network.state_dict())),),
+            protloc_version="0",
+            **usual | facts,
+        )
 
 
 def draw_shapes(labels: tuple[int, ...], generator: np.random.Generator) -> NDArray[np.uint8]:

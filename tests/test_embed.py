@@ -24,7 +24,7 @@ from protloc.atlas.table import read_labels
 from protloc.errors import BundleError, ImageError, SettingsError, TableError
 from protloc.judge.answering import AnswerRule
 from protloc.learn.backbones import build_network
-from protloc.learn.bundle import Bundle, Member, ensemble, portable_state
+from protloc.learn.bundle import Bundle, ensemble
 from protloc.learn.lite import LITE_BACKBONE
 from protloc.learn.model import Normalisation
 from protloc.learn.network import FieldNetwork
@@ -34,17 +34,8 @@ SIDE = 32
 
 def untrained(tiny_world, backbone: str = "baseline-cnn", *, seed: int = 3) -> Bundle:
     """Return a network with random weights: what it makes of fields is as good as any to be written down."""
-    network = build_network(backbone, stains=4, classes=3, side=SIDE, seed=seed)
-    return Bundle(
-        backbone=backbone,
-        vocabulary=tiny_world.vocabulary,
-        stains=HPA_STAINS,
-        side=SIDE,
-        rule=AnswerRule.plain(3),
-        members=(Member(Normalisation((10.0,) * 4, (20.0,) * 4), {}, portable_state(network.state_dict())),),
-        settings={"stain_dropout": 0.5, "protein_stain": "green", "seed": 3},
-        protloc_version="0",
-    )
+    settings = {"stain_dropout": 0.5, "protein_stain": "green", "seed": 3}
+    return tiny_world.untrained(backbone, seed=seed, settings=settings)
 
 
 @pytest.fixture(scope="module")

@@ -20,16 +20,13 @@ from protloc.apply.export import trial_fields
 from protloc.apply.predict import predict
 from protloc.apply.predictions import write_predictions
 from protloc.apply.see import eye_of, see, see_each
-from protloc.atlas.stains import HPA_STAINS
 from protloc.cli import main
 from protloc.curate.split import Split
 from protloc.errors import BundleError, MissingExtraError, SettingsError, SplitError
 from protloc.judge.answering import AnswerRule
 from protloc.judge.calibration import Calibration
-from protloc.learn.backbones import build_network
-from protloc.learn.bundle import Bundle, Member, ensemble, portable_state
+from protloc.learn.bundle import Bundle, ensemble
 from protloc.learn.export import Export, fastest_export, load_model
-from protloc.learn.model import Normalisation
 from protloc.learn.reference import fit_reference, read_references, write_references
 from protloc.serve.decoding import Decoded, DecodedField
 from protloc.serve.models import Model
@@ -39,18 +36,8 @@ SIDE = 32
 RULE = replace(AnswerRule.plain(3), calibration=Calibration((8.0, 8.0, 8.0), (0.0, 0.5, -0.5)), fields=60)
 
 
-def untrained(tiny_world, *, seed: int, backbone: str = "baseline-cnn") -> Bundle:
-    network = build_network(backbone, stains=4, classes=3, side=SIDE, seed=seed)
-    return Bundle(
-        backbone=backbone,
-        vocabulary=tiny_world.vocabulary,
-        stains=HPA_STAINS,
-        side=SIDE,
-        rule=RULE,
-        members=(Member(Normalisation((10.0,) * 4, (20.0,) * 4), {}, portable_state(network.state_dict())),),
-        settings={"stain_dropout": 0.5, "protein_stain": "green"},
-        protloc_version="0",
-    )
+def untrained(tiny_world, *, seed: int) -> Bundle:
+    return tiny_world.untrained(seed=seed, rule=RULE)
 
 
 @pytest.fixture(scope="module")

@@ -25,10 +25,7 @@ from protloc.apply.nearest import ExactSearch, unit
 from protloc.apply.neighbours import Index, Neighbours
 from protloc.atlas.stains import HPA_STAINS
 from protloc.errors import BundleError, MissingExtraError, SettingsError, TableError
-from protloc.judge.answering import AnswerRule
-from protloc.learn.backbones import build_network
-from protloc.learn.bundle import Bundle, Member, portable_state
-from protloc.learn.model import Normalisation
+from protloc.learn.bundle import Bundle
 from protloc.verbs.neighbours import neighbours
 
 SIDE = 32
@@ -38,23 +35,9 @@ FAN = (np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1) * [[1], [9], [0.1], [3
 FAN_LABELS = (("Disc",), ("Disc", "Ring"), None, (), ("Bars",))
 
 
-def untrained(tiny_world, *, seed: int = 3) -> Bundle:
-    network = build_network("baseline-cnn", stains=4, classes=3, side=SIDE, seed=seed)
-    return Bundle(
-        backbone="baseline-cnn",
-        vocabulary=tiny_world.vocabulary,
-        stains=HPA_STAINS,
-        side=SIDE,
-        rule=AnswerRule.plain(3),
-        members=(Member(Normalisation((10.0,) * 4, (20.0,) * 4), {}, portable_state(network.state_dict())),),
-        settings={"stain_dropout": 0.5, "protein_stain": "green"},
-        protloc_version="0",
-    )
-
-
 @pytest.fixture(scope="module")
 def bundle(tiny_world) -> Bundle:
-    return untrained(tiny_world)
+    return tiny_world.untrained()
 
 
 @pytest.fixture
@@ -200,7 +183,7 @@ def test_tables_of_neighbours_by_hand():
 
 def test_an_index_of_another_model_is_refused(fan, tiny_world):
     with pytest.raises(BundleError, match=r"fan.parquet: made with another model \(SHA-256 .* protloc embed"):
-        Index.read(fan, untrained(tiny_world, seed=4))
+        Index.read(fan, tiny_world.untrained(seed=4))
 
 
 def test_what_is_no_index_is_refused(bundle, tiny_world, tmp_path):

@@ -28,9 +28,7 @@ from protloc.judge.prior import Prior, matched
 from protloc.judge.shift import adapted
 from protloc.judge.three_way import Cuts
 from protloc.judge.thresholds import Thresholds
-from protloc.learn.backbones import build_network
-from protloc.learn.bundle import Bundle, Member, ensemble, portable_state
-from protloc.learn.model import Normalisation
+from protloc.learn.bundle import Bundle, ensemble
 
 SIDE = 32
 FITTED = AnswerRule(
@@ -47,17 +45,7 @@ PRIOR = Prior("tiny worlds", (0.6, 0.2, 0.05))
 
 def untrained(tiny_world, *, seed: int = 3) -> Bundle:
     """Return a network with random weights: what it says is as good as any for how it is written down."""
-    network = build_network("baseline-cnn", stains=4, classes=3, side=SIDE, seed=seed)
-    return Bundle(
-        backbone="baseline-cnn",
-        vocabulary=tiny_world.vocabulary,
-        stains=HPA_STAINS,
-        side=SIDE,
-        rule=AnswerRule.plain(3),
-        members=(Member(Normalisation((10.0,) * 4, (20.0,) * 4), {}, portable_state(network.state_dict())),),
-        settings={},
-        protloc_version="0",
-    )
+    return tiny_world.untrained(seed=seed, settings={})
 
 
 @pytest.fixture(scope="module")
