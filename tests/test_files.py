@@ -66,6 +66,9 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     with atomic_folder(target) as temporary:
         (temporary / "new").write_text("x", "utf-8")
     assert names(target) == ["new"]
+    with pytest.raises(FileNotFoundError), atomic_folder(target) as temporary:
+        temporary.rmdir()
+    assert names(target) == ["new"], "what cannot be put in its place leaves it as it was"
     assert names(tmp_path) == ["bundle"]
 
 

@@ -3,8 +3,8 @@
     python -m bench [--rounds 5] [--sections prepare train predict growth startup] [--out docs/performance.md]
 
 Prints a table a section and the figures that miss their target, and writes both into the part of ``--out`` that is
-marked for it. Run it in ``benchmarks``, on a machine that does nothing else. Ends with 1 if a section breaks, not if a
-target is missed.
+marked for it, which needs all sections. Run it in ``benchmarks``, on a machine that does nothing else. Ends with 1 if a
+section breaks, not if a target is missed.
 """
 
 from __future__ import annotations
@@ -33,6 +33,10 @@ def main() -> None:
     parser.add_argument("--sections", nargs="+", default=SECTIONS, choices=SECTIONS)
     parser.add_argument("--out", type=Path, help="Markdown file with a marked part")
     told = parser.parse_args()
+    if told.out is not None and set(told.sections) != set(SECTIONS):
+        parser.error("--out: a page of some sections would stand for all. Leave --sections out, or --out.")
+    if told.out is not None and not (told.out.is_file() and is_marked(told.out.read_text("utf-8"))):
+        parser.error(f"--out: {told.out} is no file with {BEGIN} and {END} in it, once each.")
     began, rows = time.perf_counter(), list[Row]()
     with tempfile.TemporaryDirectory() as scratch:
         for section in told.sections:
@@ -61,6 +65,11 @@ def as_markdown(rows: Sequence[Row], *, rounds: int, seconds: float) -> str:
     return "\n".join(
         [*lines, f"{len(missed)} figures miss their target:" if missed else "No figure misses its target.", *missed]
     )
+
+
+def is_marked(text: str) -> bool:
+    """Tell whether a text has a part for the tables."""
+    return text.count(BEGIN) == text.count(END) == 1 and text.index(BEGIN) < text.index(END)
 
 
 def write_between(file: Path, page: str) -> None:

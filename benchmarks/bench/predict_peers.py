@@ -1,16 +1,14 @@
-"""Peers in prediction, each as its own users write it; ``python -m bench.predict_peers NAME SOURCE``.
+"""Peers in prediction, each as its own users write it; ``python -m bench.predict_peers NAME BATCH SOURCE``.
 
 ``eager`` is the loop of SubCellPortable: PyTorch as it comes, a field at a time read by Pillow, answered in batches;
 ``onnxruntime`` is the session of its quick start on the same network. SOURCE is a folder of images, read from disk and
-answered, or ``memory``, where one batch is answered over and over: the network alone. Both get the batch, of 1, 8 and
-32 fields, with which they are fastest here.
+answered, or ``memory``, where one batch is answered over and over: the network alone.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,8 +20,7 @@ from torchvision.models import resnet50
 from bench.contest import take_turns
 
 STAINS = ("red", "green", "blue", "yellow")
-SIDE, CLASSES, BATCH = 128, 28, 32
-BATCHES = (1, 8, 32)
+SIDE, CLASSES = 128, 28
 FIELDS = 256  # of a run
 
 Answer = Callable[[np.ndarray], np.ndarray]
@@ -64,29 +61,16 @@ def onnxruntime() -> Answer:
 
 def read(folder: Path, field: str) -> np.ndarray:
     """Read a field by Pillow, float32 (stains, side, side) in 0..1."""
-    stains = [Image.open(folder / f"{field}_{stain}.png").resize((SIDE, SIDE)) for stain in STAINS]
+    stains = [
+        Image.open(folder / f"{field}_{stain}.png").resize((SIDE, SIDE), Image.Resampling.BILINEAR) for stain in STAINS
+    ]
     return np.stack([np.asarray(stain, np.float32) for stain in stains]) / 255
-
-
-def batch_of(answer: Answer) -> int:
-    """Return the batch at which a peer is fastest."""
-
-    def seconds(size: int) -> float:
-        images = np.zeros((size, len(STAINS), SIDE, SIDE), np.float32)
-        answer(images)
-        began = time.perf_counter()
-        for _ in range(64 // size):
-            answer(images)
-        return time.perf_counter() - began
-
-    return min(BATCHES, key=seconds)
 
 
 def main() -> None:
     """Answer whenever told to."""
-    name, source = sys.argv[1:]
+    name, size, source = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     answer = {"eager": eager, "onnxruntime": onnxruntime}[name]()
-    size = batch_of(answer)
     held = np.random.default_rng(0).random((size, len(STAINS), SIDE, SIDE), np.float32)
     folder = Path(source)
     fields = [] if source == "memory" else sorted({file.name.rpartition("_")[0] for file in folder.iterdir()})[:FIELDS]

@@ -17,7 +17,7 @@ from protloc.apply.predict import predict
 from protloc.apply.see import eye_of
 from protloc.learn.export import load_model
 
-IN_MEMORY = 256  # fields of a run
+IN_MEMORY = 512  # fields of a run
 
 
 def main() -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import os
-import shutil
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
@@ -17,23 +15,25 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from scipy.special import expit
 from torch import Tensor, nn
 
-from protloc.apply.export_eye import silent_openvino
+from protloc.apply.export_eye import export_eye, silent_openvino
 from protloc.apply.given import Fields, batch_of
 from protloc.apply.network_eye import look
-from protloc.apply.see import see
+from protloc.apply.see import Seen, joined
+from protloc.atlas.files import atomic_folder
 from protloc.errors import BundleError, MissingExtraError, SettingsError
 from protloc.learn.bundle import Bundle, bundle_hash
 from protloc.learn.engines import Engine, Precision
-from protloc.learn.export import FILES, PACKAGES, TEST_FILE, Export, Verified, is_export
+from protloc.learn.export import FILES, PACKAGES, TEST_FILE, Distance, Export, Verified, is_export
 from protloc.learn.network import Ensemble
 from protloc.learn.reference import read_references, write_references
 
 TEST_FIELDS = 32
-# largest difference of a logit from the bundle's, in shares of its largest logit, at least of 1
+# largest difference from the bundle's logits and embeddings, in shares of the largest of them, at least of 1
 TOLERANCES: dict[Precision, float] = {"float32": 1e-4, "bf16": 0.05, "int8": 0.2}
 # what makes an export; ONNX Runtime has no bf16 on processors, and its int8 took twice the time of its float32
 MAKERS: dict[tuple[Engine, Precision], Sequence[str]] = {
@@ -43,6 +43,7 @@ MAKERS: dict[tuple[Engine, Precision], Sequence[str]] = {
     ("openvino", "int8"): ("openvino", "nncf"),
 }
 
+UNKNOWN = Distance(np.inf, 0.0)
 TALKATIVE = ("nncf", "torch.onnx", "torch.utils.cpp_extension", "onnxscript", "onnx_ir")
 
 Score = Callable[[Export, Verified], Verified]
@@ -73,14 +74,13 @@ def make_export(
     Raises:
         SettingsError: if the engine does not compute in this precision, or there are no fields to measure ranges of.
         MissingExtraError: if what makes the export is not installed.
-        BundleError: if a logit differs by more than the precision explains, or something else stands at ``out``.
+        BundleError: if a logit or an embedding differs by more than the precision explains, or something else stands
+            at ``out``.
     """
     out = out.resolve()
     _check(engine, precision, calibration, out)
-    partial, old = (out.with_name(f".{out.name}.{os.getpid()}.{state}") for state in ("partial", "old"))
     network, images = bundle.network(), trial_fields(bundle)
-    partial.mkdir(parents=True)
-    try:
+    with atomic_folder(out) as partial:
         with _quiet():
             _convert(network, images, partial, engine=engine, precision=precision, calibration=calibration)
         export = _unverified(bundle, partial, engine=engine, precision=precision, calibration=len(calibration))
@@ -89,13 +89,6 @@ def make_export(
         export.write_description(partial)
         if bundle.folder is not None:
             write_references(partial, read_references(bundle.folder))
-        if out.exists():
-            out.replace(old)  # whole at any moment, under one name or the other
-        partial.replace(out)
-        shutil.rmtree(old, ignore_errors=True)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     return replace(export, folder=out)
 
 
@@ -144,7 +137,7 @@ def _check(engine: Engine, precision: Precision, calibration: Sequence[Fields], 
             raise MissingExtraError(
                 f"--to {engine}: {error.name} is not installed. pip install 'protloc[{engine}]'"
             ) from error
-    if out.exists() and not is_export(out):
+    if out.exists() and not is_export(out) and not (out.is_dir() and not any(out.iterdir())):
         raise BundleError(f"{out}: exists and is no export. Remove it, or name another --out.")
 
 
@@ -186,36 +179,45 @@ def _unverified(bundle: Bundle, folder: Path, *, engine: Engine, precision: Prec
         engine=engine,
         precision=precision,
         made_of=bundle_hash(bundle),
-        verified=Verified(0, np.inf, 0.0, 1.0),
+        verified=Verified(fields=0, computed_in=precision, logits=UNKNOWN, embeddings=UNKNOWN, max_probability=1.0),
         calibration=calibration,
     )
 
 
 def _verify(network: Ensemble, images: Fields, export: Export, folder: Path) -> Verified:
-    """Hold the export's logits against the network's, and keep the fields with the network's beside it.
+    """Hold the export's logits and embeddings against the network's, and keep the fields with the network's beside it.
 
     The network is on the processor: a GPU rounds convolutions of float32 by itself.
     """
+    eye, parts = export_eye(export), np.array_split(images, -(-len(images) // batch_of(export)))
     with torch.inference_mode():
-        expected = torch.cat([network(some) for some in torch.from_numpy(images).split(batch_of(export))]).numpy()
-    parts = np.array_split(images, -(-len(images) // batch_of(export)))
-    found = see(export, parts, tta=False).mean_logits
-    save_file({"images": images, "logits": expected}, folder / TEST_FILE)
-    tolerance = TOLERANCES[export.precision] * max(1.0, float(np.abs(expected).max()))
-    difference = float(np.abs(found - expected).max())
-    verified = Verified(
+        looks = [look(network, torch.from_numpy(part)) for part in parts]
+    expected = joined([Seen(logits.numpy(), embeddings.numpy()) for logits, embeddings in looks])
+    found = joined(list(eye(parts)))
+    save_file({"images": images, **vars(expected)}, folder / TEST_FILE)
+    return Verified(
         fields=len(images),
-        max_difference=difference,
-        tolerance=tolerance,
-        max_probability=float(np.abs(expit(found) - expit(expected)).max()),
+        computed_in=eye.precision,
+        logits=_distance("a logit", found.logits, expected.logits, export),
+        embeddings=_distance("an embedding", found.embeddings, expected.embeddings, export),
+        max_probability=float(np.abs(expit(found.mean_logits) - expit(expected.mean_logits)).max()),
     )
-    if not difference <= tolerance:  # nan is not
+
+
+def _distance(what: str, found: NDArray[np.float32], expected: NDArray[np.float32], export: Export) -> Distance:
+    """Return how far the export's numbers lie from the network's.
+
+    Raises:
+        BundleError: if that is farther than its precision explains.
+    """
+    tolerance = TOLERANCES[export.precision] * max(1.0, float(np.abs(expected).max()))
+    farthest = float(np.abs(found - expected).max())
+    if not farthest <= tolerance:  # nan is not
         raise BundleError(
-            f"export: on {len(images)} test fields a logit of {export.engine} in {export.precision} lies "
-            f"{difference:.3g} from the bundle's, expected at most {tolerance:.3g}. Nothing was written; choose "
-            "another precision."
+            f"export: on {TEST_FIELDS} test fields {what} of {export.engine} in {export.precision} lies {farthest:.3g} "
+            f"from the bundle's, expected at most {tolerance:.3g}. Nothing was written; choose another precision."
         )
-    return verified
+    return Distance(farthest, tolerance)
 
 
 @contextlib.contextmanager

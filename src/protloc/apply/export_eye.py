@@ -10,14 +10,15 @@ from importlib import import_module
 from typing import Any
 
 from protloc.apply.given import Fields
-from protloc.apply.see import Eye, Seen, joined
+from protloc.apply.see import Seen, joined
 from protloc.errors import BundleError, MissingExtraError
+from protloc.learn.engines import Precision
 from protloc.learn.export import Export
 
 PIECE_PIXELS = 2**17  # of a stain that one request of OpenVINO takes: 8 fields of 128 px
 
 
-def export_eye(export: Export) -> Eye:
+def export_eye(export: Export) -> OnnxEye | OpenVinoEye:
     """Make an export ready to look.
 
     Raises:
@@ -51,11 +52,16 @@ def _processor() -> Any:  # noqa: ANN401 - OpenVINO's
 
 
 class OnnxEye:
-    """An export to ONNX, on the processor."""
+    """An export to ONNX, on the processor.
+
+    Attributes:
+        precision: What it computes in.
+    """
 
     def __init__(self, export: Export) -> None:
         import onnxruntime
 
+        self.precision: Precision = export.precision
         self._session: Any = onnxruntime.InferenceSession(export.file, providers=["CPUExecutionProvider"])
 
     def __call__(self, batches: Iterable[Fields]) -> Iterator[Seen]:
@@ -65,7 +71,11 @@ class OnnxEye:
 
 
 class OpenVinoEye:
-    """An export to OpenVINO, on the processor: as many requests at a time as keep every core busy by itself."""
+    """An export to OpenVINO, on the processor: as many requests at a time as keep every core busy by itself.
+
+    Attributes:
+        precision: What it computes in: not bf16 where the processor has none.
+    """
 
     def __init__(self, export: Export) -> None:
         told = {
@@ -73,6 +83,8 @@ class OpenVinoEye:
             "INFERENCE_PRECISION_HINT": "bf16" if export.precision == "bf16" else "f32",
         }
         compiled: Any = _processor().compile_model(export.file, "CPU", told)
+        rounds = compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == "bf16"
+        self.precision: Precision = "float32" if export.precision == "bf16" and not rounds else export.precision
         requests: int = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._requests = [compiled.create_infer_request() for _ in range(requests)]
         self._size = max(PIECE_PIXELS // export.side**2, 1)

@@ -34,17 +34,27 @@ def atomic_file(path: Path) -> Generator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Generator[Path]:
-    """Yield a temporary folder beside ``path``; put it in the place of ``path`` on success, remove it on error."""
+    """Yield a temporary folder beside ``path``; put it in the place of ``path`` on success, remove it on error.
+
+    What stood there is whole under one name or another until the new one stands there.
+    """
     path = path.resolve()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary, old = (path.with_name(f".{path.name}.{os.getpid()}.{state}") for state in ("partial", "old"))
+    for left_over in (temporary, old):
+        shutil.rmtree(left_over, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
         yield temporary
-        shutil.rmtree(path, ignore_errors=True)
+        if path.exists():
+            path.replace(old)
         temporary.replace(path)
+    except BaseException:
+        if old.exists() and not path.exists():
+            old.replace(path)
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def check_folder(path: Path) -> None:

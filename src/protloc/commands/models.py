@@ -100,17 +100,15 @@ def export(
 
     Example: `protloc export runs/standard --to openvino --precision bf16`
     """
-    from protloc.atlas.store import Store
     from protloc.learn.bundle import Bundle
     from protloc.verbs.export import export_bundle, trained_on
 
-    folder = bundle_folder(bundle)
-    model, (known, named) = Bundle.load(folder), trained_on(bundle)
-    place = store or known
+    model = Bundle.load(bundle_folder(bundle))
+    fields, split_name = trained_on(bundle, store=store, split_name=split)
     with console.bar("judging") as progress:
         made = export_bundle(
-            model, engine=to, precision=precision, out=out, force=force, progress=progress,
-            store=None if place is None else Store.open(place, verify=False), split_name=split or named,
+            model, engine=to, precision=precision, out=out, store=fields, split_name=split_name, force=force,
+            progress=progress,
         )  # fmt: skip
     console.say(made.summary)
 

@@ -26,7 +26,20 @@ FILES: Mapping[Engine, tuple[str, ...]] = {"onnx": ("model.onnx",), "openvino": 
 EXPORTED_WEIGHTS = tuple(names[-1] for names in FILES.values())
 EXPORTS = "exports"  # folder of a bundle
 PACKAGES: Mapping[Engine, str] = {"onnx": "onnxruntime", "openvino": "openvino"}
-TEST_FILE = "test.safetensors"  # fields with the logits that the bundle gave for them
+TEST_FILE = "test.safetensors"  # fields with the logits and embeddings that the bundle gave for them
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far an export's numbers lie from its bundle's.
+
+    Attributes:
+        farthest: The largest difference.
+        tolerance: What it may be.
+    """
+
+    farthest: float
+    tolerance: float
 
 
 @dataclass(frozen=True)
@@ -35,19 +48,21 @@ class Verified:
 
     Attributes:
         fields: Test tensors: how many fields of ``test.safetensors`` were compared.
-        max_difference: Largest difference of a logit among them, a mean over the networks.
-        tolerance: What it may be.
+        computed_in: In what precision they were: float32 for an export in bf16 where the processor has none.
+        logits: Those of each network, on these fields.
+        embeddings: Likewise.
         max_probability: Largest difference of a probability before calibration, in 0..1.
-        scored: Fields of the validation part that were judged; 0 if there were none.
+        scored: Fields it did not learn from that were judged; 0 if there were none.
         macro_f1: Of the export on these; None where none were judged.
         macro_f1_lost: How much more the bundle reaches there, below 0 where the export reaches more; likewise.
-        agreement: Share of the calls, of all classes and fields of that part, that both make alike; likewise.
+        agreement: Share of the calls, of all classes and of these fields, that both make alike; likewise.
         forced: Whether it was written though it costs more than it may.
     """
 
     fields: int
-    max_difference: float
-    tolerance: float
+    computed_in: Precision
+    logits: Distance
+    embeddings: Distance
     max_probability: float
     scored: int = 0
     macro_f1: float | None = None
@@ -92,8 +107,9 @@ class Export(Model):
     @property
     def trusted(self) -> bool:
         """Tell whether it may answer unasked: its engine is there, and it was shown not to cost too much."""
-        judged = self.precision == "float32" or self.verified.scored > 0
-        return judged and not self.verified.forced and find_spec(PACKAGES[self.engine]) is not None
+        verified = self.verified
+        judged = self.precision == "float32" or (verified.scored > 0 and verified.computed_in == self.precision)
+        return judged and not verified.forced and find_spec(PACKAGES[self.engine]) is not None
 
     def write_description(self, folder: Path) -> None:
         """Write ``model.json``, with the SHA-256 of each file of the engine, which must lie there already."""
@@ -117,8 +133,9 @@ class Export(Model):
             _check_named("engine", own["engine"], ENGINES)
             _check_named("precision", own["precision"], PRECISIONS)
             _check_files(folder, own.pop("sha256"), own["engine"])
-            verified = Verified(**own.pop("verified"))
-            export = cls(**facts_of(described), **own, verified=verified, folder=folder)
+            verified: dict[str, Any] = own.pop("verified")
+            verified.update({name: Distance(**verified[name]) for name in ("logits", "embeddings")})
+            export = cls(**facts_of(described), **own, verified=Verified(**verified), folder=folder)
             check_numbers(export)
         except (LookupError, TypeError, ValueError, AttributeError, VocabularyError) as error:
             raise BundleError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -60,7 +60,7 @@ class Model:
 
     def __init__(self, name: str, bundle: Trained, *, atlas: Index | None = None, export: Export | None = None) -> None:
         self.name, self.bundle, self.atlas = name, bundle, atlas
-        self.facts: ModelFacts = facts_of(name, bundle, atlas=0 if atlas is None else len(atlas))
+        self.facts: ModelFacts = facts_of(name, bundle, atlas=0 if atlas is None else len(atlas), by=export or bundle)
         self._usual = {} if bundle.folder is None else read_references(bundle.folder)
         self._engine = Engine(bundle, eye_of(export or bundle, in_threads=True))
         self._explainer = ThreadPoolExecutor(1, thread_name_prefix="explain")  # one has the processors busy
@@ -193,15 +193,18 @@ class Model:
         return Explained(id=field, maps=maps, stains=adds)
 
 
-def named_models(bundles: Sequence[tuple[str, Trained]], atlases: Sequence[Path] = ()) -> dict[str, Model]:
+def named_models(
+    bundles: Sequence[tuple[str, Trained]], atlases: Sequence[Path] = (), *, say: Callable[[str], None] = print
+) -> dict[str, Model]:
     """Make models of bundles; two of one name are told apart by numbers.
 
     Args:
         bundles: Each with its name.
         atlases: Files that ``protloc embed`` wrote; each belongs to the bundle it was made with.
+        say: Called with a sentence where an export in a bundle's folder cannot be opened, so that the bundle answers.
 
     Raises:
-        BundleError: if an atlas belongs to none of the bundles.
+        BundleError: if an atlas belongs to none of the bundles, or a model is damaged.
     """
     models: dict[str, Model] = {}
     left = list(atlases)
@@ -210,7 +213,13 @@ def named_models(bundles: Sequence[tuple[str, Trained]], atlases: Sequence[Path]
         own = name if not number else f"{name} ({number + 1})"
         atlas = _own_atlas(bundle, left)
         faster = None if torch.cuda.is_available() else fastest_export(bundle, exact=atlas is not None)
-        models[own] = Model(own, bundle, atlas=atlas, export=faster)
+        try:
+            models[own] = Model(own, bundle, atlas=atlas, export=faster)
+        except BundleError as error:
+            if faster is None:
+                raise
+            say(f"{error} Until then {own} answers by its bundle.")
+            models[own] = Model(own, bundle, atlas=atlas)
     if left:
         raise BundleError(f"--atlas: {left[0]} was made with none of these models. Make it anew: protloc embed.")
     return models

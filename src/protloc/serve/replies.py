@@ -126,6 +126,8 @@ class ModelFacts(BaseModel):
     error_rate: float
     atlas: int = Field(description="Labelled fields among which neighbours are searched.")
     explains: bool = Field(description="Whether it makes heat maps; an export alone does not.")
+    engine: str = Field(description="What computes its answers: pytorch, onnx or openvino.")
+    precision: str = Field(description="Of the numbers it answers with: float32, bf16 or int8.")
 
 
 def class_answers(said: Predictions, row: int) -> list[ClassAnswer]:
@@ -187,13 +189,14 @@ def png_of(plane: NDArray[np.uint8]) -> str:
     return base64.b64encode(encoded.tobytes()).decode("ascii")
 
 
-def facts_of(name: str, bundle: Model, *, atlas: int) -> ModelFacts:
+def facts_of(name: str, bundle: Model, *, atlas: int, by: Model) -> ModelFacts:
     """Tell what a model is.
 
     Args:
         name: What the server calls it.
         bundle: The model.
         atlas: Labelled fields among which neighbours are searched.
+        by: What answers: the bundle, or an export of it.
     """
     return ModelFacts(
         name=name,
@@ -207,4 +210,6 @@ def facts_of(name: str, bundle: Model, *, atlas: int) -> ModelFacts:
         error_rate=bundle.rule.cuts.error_rate,
         atlas=atlas,
         explains=not isinstance(bundle, Export),
+        engine=by.engine if isinstance(by, Export) else "pytorch",
+        precision=by.precision if isinstance(by, Export) else "float32",
     )

@@ -36,7 +36,7 @@ def serve(
         BundleError: if an atlas was made with none of the models.
     """
     limits = limits or Limits()
-    models = named_models(bundles, atlases)
+    models = named_models(bundles, atlases, say=say)
     config = uvicorn.Config(
         create_app(models, limits),
         host=host,
