@@ -52,6 +52,53 @@ def test_contenders_take_turns_and_the_first_run_does_not_count(counter: Path) -
     assert row.ratio("ours", of="theirs", target=0.3).met
 
 
+def test_a_training_loop_is_held_after_the_steps_of_a_turn(counter: Path) -> None:
+    from bench.contest import Contender, contest
+
+    folder = counter / "bench"
+    (folder / "train_turns.py").write_text((BENCHMARKS / "bench" / "train_turns.py").read_text())
+    (folder / "turner.py").write_text(
+        "from itertools import count\n"
+        "from bench.train_turns import Turns\n"
+        "turns = Turns(2)\n"
+        "for step in count(1): turns.end_step(3, step=step)\n"
+    )
+    told = contest({"turner": Contender("turner")}, rounds=2)["turner"]
+    assert [(each["count"], each["step"]) for each in told] == [(6, 4), (6, 6)], "the first two steps warm up"
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+def test_the_limit_of_prepare_decodes_every_file(tiny_world, kind: str) -> None:
+    from bench.contest import Contender
+
+    with Contender("prepare_decoding", tiny_world.images, "cv2", kind) as contender:
+        assert contender.go()["count"] == len(tiny_world.store)
+
+
+@pytest.mark.parametrize("source", ["memory", "images", "decode"])
+def test_prediction_answers_as_many_fields_as_are_counted(tiny_world, tmp_path: Path, source: str) -> None:
+    from bench.contest import Contender
+
+    tiny_world.untrained().save(tmp_path)
+    told = {"memory": "memory", "images": tiny_world.images, "decode": f"decode:{tiny_world.images}"}
+    with Contender("predict_protloc", tmp_path, told[source]) as contender:
+        assert contender.go()["count"] == (512 if source == "memory" else len(tiny_world.store))
+
+
+def test_a_page_of_some_sections_or_without_a_place_is_refused(tmp_path: Path, monkeypatch, capsys) -> None:
+    from bench.__main__ import BEGIN, END, main
+
+    page = tmp_path / "page.md"
+    for text, sections in ((f"{END} {BEGIN}", []), (f"{BEGIN} {END}", ["--sections", "startup"])):
+        page.write_text(text)
+        monkeypatch.setattr(sys, "argv", ["bench", *sections, "--out", str(page)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 2
+        assert page.read_text() == text
+    assert "would stand for all" in capsys.readouterr().err
+
+
 def test_a_contender_that_breaks_says_why(counter: Path) -> None:
     from bench.contest import Contender, contest
 

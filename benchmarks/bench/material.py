@@ -16,17 +16,17 @@ FILE_SIDE, SIDE = 256, 128
 
 def atlas(scratch: Path, *, side: int = FILE_SIDE, fields: int = FIELDS) -> Path:
     """Return a folder with ``train`` and ``train.csv``: simulated fields of ``side`` px, made at first."""
-    folder = scratch / f"atlas{side}"
+    folder = scratch / f"atlas{side}-{fields}"
     if not folder.exists():
         simulate(folder, fields=fields, side=side)
     return folder
 
 
-def store(scratch: Path, *, side: int = SIDE) -> Store:
-    """Return the labelled store of the atlas of 256 px at ``side`` px, made at first."""
-    source = atlas(scratch)
+def store(scratch: Path, *, fields: int = FIELDS) -> Store:
+    """Return the labelled store of an atlas of 256 px at 128 px, made at first."""
+    source, folder = atlas(scratch, fields=fields), scratch / f"store{fields}"
     labels = source / "train.csv"
-    return prepare(source / "train", scratch / f"store{side}", labels=labels, reading=Reading(side=side)).store
+    return prepare(source / "train", folder, labels=labels, reading=Reading(side=SIDE)).store
 
 
 def multiply(folder: Path, source: Path, *, fields: int) -> None:

@@ -62,16 +62,19 @@ class TimedBatches:
 def main() -> None:
     """Train for ever, telling after each epoch what its log says."""
     store, run, steps, batch = Store.open(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-    waiting, augmenting = Clock(), Clock()
+    clocks = {"wait": Clock(), "augment": Clock(), "clip": Clock()}
     read = FieldData.train_dataloader
-    FieldData.train_dataloader = lambda self: TimedBatches(read(self), waiting)
-    classifier.augment = augmenting.over(classifier.augment)
+    FieldData.train_dataloader = lambda self: TimedBatches(read(self), clocks["wait"])
+    classifier.augment = clocks["augment"].over(classifier.augment)
+    clip = classifier.Classifier.on_before_optimizer_step
+    classifier.Classifier.on_before_optimizer_step = clocks["clip"].over(clip)
     turns = Turns(1)
 
     def end_epoch(_: str) -> None:
         seconds = steps * batch / read_history(run / LOG_FILE)[-1].images_per_second
-        shares = {"wait": 100 * waiting.seconds / seconds, "augment": 100 * augmenting.seconds / seconds}
-        waiting.seconds = augmenting.seconds = 0.0
+        shares = {name: 100 * clock.seconds / seconds for name, clock in clocks.items()}
+        for clock in clocks.values():
+            clock.seconds = 0.0
         turns.end_step(steps * batch, seconds=seconds, **shares)
 
     told = (f"epochs={FOR_EVER}", f"patience={FOR_EVER}", f"batch_size={batch}", "device=cpu")
