@@ -27,7 +27,7 @@ KAGGLE_FIELDS = duplicates_study.KAGGLE_FIELDS
 MILLION = 1_000_000
 SIZES = (62_500, 125_000, 500_000, MILLION)
 LARGEST_EXPONENT = 1.1
-CACHES = "linear up to 125,000 rows; beyond, the weights of all groups no longer fit into the caches"
+CACHES = "linear up to 125,000 rows; beyond, counts and weights of all groups come from memory instead of caches"
 
 
 def rows(scratch: Path, *, rounds: int) -> list[Row]:
