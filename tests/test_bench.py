@@ -49,6 +49,7 @@ def test_contenders_take_turns_and_the_first_run_does_not_count(counter: Path) -
     assert file.read_text().split()[2:] == ["6", "2", "2", "6", "6", "2"]
     row = Row("count", "things/s", rates(told))
     assert (row.ratio("theirs").value, row.ratio("theirs", target=4).met) == (3.0, False)
+    assert row.fastest(["theirs", "ours"]) == "ours"
     assert row.ratio("ours", of="theirs", target=0.3).met
 
 

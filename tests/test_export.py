@@ -192,9 +192,7 @@ def test_networks_of_folds_are_judged_on_what_each_did_not_learn(tiny_world, tin
 def test_a_run_is_judged_on_what_it_was_trained_with_and_nothing_else(tiny_store, tmp_path):
     store = Store.open(shutil.copytree(tiny_store.folder, tmp_path / "store"))
     split = read_split(store, "default")
-    write_run(
-        tmp_path / "run", settings=load_recipe("baseline-cnn"), store=store, split=split, split_name="default"
-    )  # fmt: skip
+    write_run(tmp_path / "run", settings=load_recipe("baseline-cnn"), store=store, split=split, split_name="default")
     found, name = trained_on(tmp_path / "run", store=None, split_name=None)
     assert (getattr(found, "folder", None), name) == (store.folder, "default")
     turned = Split(split.ids, tuple({"train": "validation", "validation": "train"}.get(p, p) for p in split.parts))

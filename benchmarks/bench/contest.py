@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,6 +76,10 @@ class Row:
     def with_checks(self, *checks: Check) -> Row:
         """Return the row with these checks."""
         return replace(self, checks=checks)
+
+    def fastest(self, among: Iterable[str]) -> str:
+        """Return the contender of these whose median rate is the highest."""
+        return max(among, key=lambda name: median(self.rates[name]))
 
     def ratio(
         self, over: str, *, of: str | None = None, what: str = "", target: float | None = None, reason: str = ""

@@ -43,7 +43,7 @@ def rows(scratch: Path, *, rounds: int) -> list[Row]:
 
 def best_of(row: Row, peer: str) -> str:
     """Return the contender of a peer that was fastest: with the batch that suits it."""
-    return max((name for name in row.rates if name.startswith(peer)), key=lambda name: median(row.rates[name]))
+    return row.fastest(name for name, (of, _) in PEERS.items() if of == peer)
 
 
 def untrained_models(scratch: Path) -> dict[str, Path]:

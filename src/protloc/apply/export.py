@@ -137,7 +137,8 @@ def _check(engine: Engine, precision: Precision, calibration: Sequence[Fields], 
             raise MissingExtraError(
                 f"--to {engine}: {error.name} is not installed. pip install 'protloc[{engine}]'"
             ) from error
-    if out.exists() and not is_export(out) and not (out.is_dir() and not any(out.iterdir())):
+    taken = out.is_file() or (out.is_dir() and any(out.iterdir()))
+    if taken and not is_export(out):
         raise BundleError(f"{out}: exists and is no export. Remove it, or name another --out.")
 
 
