@@ -25,7 +25,7 @@ SIDES = (128, 256)  # of the image files
 WORK = 2 * 1.36e9  # operations of ResNet50 a field of 128 px and four stains, two a multiplication with its addition
 EDGES = (1024, 2048, 4096)  # of the matrices by which the machine's limit is measured, the fastest of which counts
 PEERS = {f"{name}, batch {size}": (name, size) for name, size in product(("eager", "onnxruntime"), (1, 8, 32))}
-FIELDS = 1024  # of a run from files: enough that what a call costs once does not show
+FIELDS = 3072  # of a run from files: enough that what a call costs once (compiling, .1 to .2 s) shows less than 2 %
 EXPORTS: tuple[tuple[str, Precision], ...] = (
     ("OpenVINO float32", "float32"),
     ("OpenVINO bf16", "bf16"),
